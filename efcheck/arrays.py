@@ -1,0 +1,68 @@
+"""What every array function here shares: types, validation, sign with a stated convention, sums that do not overflow."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from efcheck.errors import argument_error
+
+Array: TypeAlias = NDArray[np.floating[Any]]
+Generator: TypeAlias = np.random.Generator
+
+
+def float_array(name: str, value: Any) -> Array:
+    """`value` as a float32 or float64 array of its own dtype; integers become float64. Never copies needlessly."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise argument_error(name, "be an array of numbers", "rows of unequal length") from None
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
+    if array.dtype.kind != "f":
+        raise argument_error(name, "be an array of real numbers", f"dtype {array.dtype}")
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def finite(name: str, array: Array) -> Array:
+    """`array` itself, or an ArgumentError that names its first entry that is not finite."""
+    good = np.isfinite(array)
+    if not good.all():
+        index = tuple(int(i) for i in np.argwhere(~good)[0])
+        raise argument_error(name, "be finite", f"{array[index]} at index {index if len(index) != 1 else index[0]}")
+    return array
+
+
+def finite_vectors(value: Any, name: str = "v") -> Array:
+    """Finite floats of shape (..., d), d >= 1: vectors on the last axis."""
+    array = float_array(name, value)
+    if array.ndim == 0:
+        raise argument_error(name, "have shape (..., d)", "a scalar", "Pass a vector, or vectors on the last axis.")
+    if array.shape[-1] == 0:
+        raise argument_error(name, "have at least one entry on its last axis", f"shape {array.shape}")
+    return finite(name, array)
+
+
+def sign(v: Array, zero: int) -> Array:
+    """sign(v) with sign(+-0) = zero, a new array of v's dtype. NaN gives NaN only for zero = 0."""
+    if zero == 0:
+        return np.sign(v)
+    one = v.dtype.type(1)
+    return np.where(v >= 0, one, -one) if zero == 1 else np.where(v > 0, one, -one)
+
+
+def sign_convention(value: Any) -> int:
+    """`zero` as one of -1, 0, 1."""
+    if value not in (-1, 0, 1) or isinstance(value, bool):
+        raise argument_error("zero", "be -1, 0 or 1", value, "It is the value of sign(0).")
+    return int(value)
+
+
+def norm(v: Array) -> Array:
+    """||v||_2 on the last axis, kept as a dimension of size one; scaled, so neither 1e-200 nor 1e200 is lost."""
+    top = np.abs(v).max(axis=-1, keepdims=True)
+    safe = np.where(top > 0, top, 1).astype(v.dtype)
+    scaled = v / safe
+    return top * np.sqrt(np.square(scaled).sum(axis=-1, keepdims=True))
