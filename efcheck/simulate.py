@@ -1,0 +1,460 @@
+r"""Many runs of a method on a problem at once.
+
+The runs are rows. They are cut into tiles of TILE rows, and each tile has its own streams of random numbers, keyed by
+(seed, stream, tile): a run's numbers depend on (seed, run) alone. The last tile is filled up with rows that nobody sees,
+so that every call on a tile has the same shape and rounds in the same way, however many runs were asked for. Tiles are
+grouped into blocks that stay in cache; a block does all its T steps before the next one starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from efcheck.arrays import Array, Generator, finite, float_array
+from efcheck.errors import argument_error, integer
+from efcheck.methods import BestStep, Method, State, checked_steps, is_adaptive
+from efcheck.span import GradientSpan
+
+TILE = 16
+_CACHE_BYTES = 800_000  # of a core's second-level cache, for the five (rows, d) arrays of a step
+_CHUNK = 64  # steps of noise drawn at once
+_NOISE, _COMPRESSOR, _START = range(3)  # streams
+_SCALARS = ("f", "e_norm", "g_norm", "density", "g_density", "span_distance")
+_VECTORS = ("x", "e", "g")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a simulation recorded; time first.
+
+    Attributes
+    ----------
+    t : (n,) int array
+        0, every, 2 every, ..., and T.
+    diverged, diverged_at : (runs,) arrays
+        Whether, and with which t, x_t (or the memory) would first not have been finite; -1 if never. Such a run is frozen
+        at x_{t-1}: its f and x stay, its g and densities are NaN from the step that broke it.
+    """
+
+    t: Array
+    records: dict[str, Array] = field(repr=False)
+    diverged_at: Array
+
+    @property
+    def diverged(self) -> Array:
+        """(runs,) bool."""
+        return self.diverged_at >= 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What was recorded."""
+        return tuple(self.records)
+
+    def __getitem__(self, name: str) -> Array:
+        """(n, runs), or (n, runs, d) for "x", "e" and "g"."""
+        if name not in self.records:
+            raise argument_error("name", f"be one of {', '.join(self.names)}", name, "Add it to `record`.")
+        return self.records[name]
+
+
+def simulate(
+    problem: Any,
+    method: Method,
+    T: int,
+    runs: int = 1,
+    seed: int = 0,
+    x0: Any = None,
+    record: Sequence[str] = ("f",),
+    every: int = 1,
+    engine: str = "auto",
+    dtype: Any = "float64",
+    threads: int = 1,
+    block: int | None = None,
+    device: str = "cpu",
+) -> Trace:
+    """Run `method` on `problem` for T steps, many independent runs at once.
+
+        g_t ~ gradient(x_t);   x_{t+1} = project(x_t - Delta_t);   e_{t+1} = p_t - Delta_t
+
+    Parameters
+    ----------
+    problem
+        One of efcheck.problems, or any object with d and gradient(x, rng); f, x0 and project where they are used.
+    method : Method
+        Its `gamma` may be an array (runs,): one run for each step size.
+    T, runs, seed : int
+        Steps >= 0, runs >= 1, seed >= 0. The same seed gives every method the same gradient noise, and a run's numbers
+        depend on (seed, run) alone: not on runs, every, block, threads or engine.
+    x0 : (d,), (runs, d), or a callable (rng, runs) -> (runs, d)
+        Start; the problem's own by default. A callable draws for whole tiles of 16 runs, so it must treat rows alike.
+    record : sequence of names
+        "f", "x", "e", "e_norm", "g", "g_norm", "density" (of p_t, the vector that is signed or compressed),
+        "g_density", "span_distance" (of x_t to the span of g_0 ... g_{t-1}). Those of g_t and p_t are NaN at t = T.
+    every : int
+        Record at t = 0, every, 2 every, ..., and T. Memory is that of the records, whatever T is.
+    engine : {"auto", "numpy"}
+    dtype : "float64" or "float32"
+    threads : int
+        Blocks run on so many threads.
+    block : int or None
+        Runs in a block (rounded up to whole tiles); by default as many as stay in cache.
+    device : {"cpu"}
+
+    Returns
+    -------
+    Trace
+
+    Raises
+    ------
+    ArgumentError
+        One line, for anything outside the above, a step size that is negative or not finite, an unknown record.
+
+    Examples
+    --------
+    >>> from efcheck.methods import SGD
+    >>> from efcheck.problems import Linear1D
+    >>> trace = simulate(Linear1D(), SGD(0.5), T=100, runs=3)
+    >>> trace["f"].shape, trace.diverged.any()
+    ((101, 3), np.False_)
+    """
+    job = _Job.checked(problem, method, T, runs, seed, x0, record, every, engine, dtype, threads, block, device)
+    blocks = job.blocks()
+    if job.threads == 1 or len(blocks) == 1:
+        for start, stop in blocks:
+            _Block(job, start, stop).run()
+    else:
+        with ThreadPoolExecutor(job.threads) as pool:
+            for done in [pool.submit(_Block(job, start, stop).run) for start, stop in blocks]:
+                done.result()
+    return Trace(job.times, job.records, job.diverged_at)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The checked arguments of one simulation and the arrays that its blocks fill."""
+
+    problem: Any
+    method: Method
+    T: int
+    runs: int
+    seed: int
+    x0: Any
+    every: int
+    d: int
+    dtype: np.dtype[Any]
+    threads: int
+    rows: int
+    times: Array
+    records: dict[str, Array]
+    diverged_at: Array
+
+    @staticmethod
+    def checked(
+        problem: Any, method: Any, T: Any, runs: Any, seed: Any, x0: Any, record: Any, every: Any,
+        engine: Any, dtype: Any, threads: Any, block: Any, device: Any,
+    ) -> _Job:  # fmt: skip
+        d = integer("problem.d", getattr(problem, "d", None), 1)
+        if isinstance(method, type) or not isinstance(method, Method):
+            raise argument_error("method", "be a method of efcheck.methods", method, "For example SGD(0.1).")
+        T, runs = integer("T", T, 0), integer("runs", runs, 1)
+        seed, every, threads = integer("seed", seed, 0), integer("every", every, 1), integer("threads", threads, 1)
+        if engine not in ("auto", "numpy"):
+            raise argument_error("engine", "be 'auto' or 'numpy'", engine)
+        if device != "cpu":
+            raise argument_error("device", "be 'cpu'", device)
+        try:
+            kind = np.dtype(dtype)
+        except TypeError:
+            kind = np.dtype(object)
+        if kind not in (np.float64, np.float32):
+            raise argument_error("dtype", "be 'float64' or 'float32'", dtype)
+        names = _record_names(record, problem)
+        gamma = method.gamma
+        if not callable(gamma) and not isinstance(gamma, BestStep) and np.ndim(gamma) and np.shape(gamma) != (runs,):
+            raise argument_error("gamma", f"have shape ({runs},), one step size for each run", f"shape {np.shape(gamma)}")
+        if hasattr(method.compressor, "check"):
+            method.compressor.check(d)
+        if block is None:
+            rows = max(TILE, _CACHE_BYTES // (5 * kind.itemsize * d) // TILE * TILE)
+        else:
+            rows = -(-integer("block", block, 1) // TILE) * TILE
+        times = np.arange(0, T + 1, every)
+        times = times if times[-1] == T else np.append(times, T)
+        n = len(times)
+        shapes = {name: (n, runs, d) if name in _VECTORS else (n, runs) for name in names}
+        records = {name: np.full(shape, np.nan, kind) for name, shape in shapes.items()}
+        start = _start(problem, x0, runs, d)
+        return _Job(
+            problem, method, T, runs, seed, start, every, d, kind, threads, rows, times, records, np.full(runs, -1)
+        )
+
+    def blocks(self) -> list[tuple[int, int]]:
+        return [(start, min(start + self.rows, self.runs)) for start in range(0, self.runs, self.rows)]
+
+    def streams(self, stream: int, start: int, rows: int) -> list[Generator]:
+        """One generator for each tile of the rows from `start` on."""
+        first = start // TILE
+        keys = [np.random.SeedSequence(self.seed, spawn_key=(stream, first + i)) for i in range(rows // TILE)]
+        return [np.random.Generator(np.random.SFC64(key)) for key in keys]
+
+
+def _record_names(record: Any, problem: Any) -> list[str]:
+    names = [record] if isinstance(record, str) else list(record)
+    for name in names:
+        if name not in _SCALARS + _VECTORS:
+            raise argument_error("record", f"name some of {', '.join(_SCALARS + _VECTORS)}", name)
+    if "f" in names and not hasattr(problem, "f"):
+        raise argument_error("problem", "have f(x) when 'f' is recorded", type(problem).__name__)
+    return list(dict.fromkeys(names))
+
+
+def _start(problem: Any, x0: Any, runs: int, d: int) -> Any:
+    if callable(x0):
+        return x0
+    start = finite("x0", float_array("x0", getattr(problem, "x0", np.zeros(d)) if x0 is None else x0))
+    if start.shape not in ((d,), (runs, d)):
+        raise argument_error("x0", f"have shape ({d},) or ({runs}, {d})", f"shape {start.shape}")
+    return np.broadcast_to(start, (runs, d))
+
+
+class _Block:
+    """Some consecutive runs, all T steps."""
+
+    def __init__(self, job: _Job, start: int, stop: int) -> None:
+        self.job, self.start, self.real = job, start, stop - start
+        self.rows = -(-self.real // TILE) * TILE
+        self.tiles = [slice(i, i + TILE) for i in range(0, self.rows, TILE)]
+        self.noise_streams = job.streams(_NOISE, start, self.rows)
+        self.compressor_streams = job.streams(_COMPRESSOR, start, self.rows)
+        self.frozen = np.zeros(self.rows, bool)
+        self.kept: dict[str, Array] = {}
+        self.rowwise = bool(getattr(job.problem, "rowwise", False))
+        self.project = _projection(job.problem)
+        self.gradients = self._gradients()
+        self.steps = self._steps()
+        self.spans = [GradientSpan(job.d) for _ in range(self.real)] if "span_distance" in job.records else []
+
+    def run(self) -> None:
+        with np.errstate(all="ignore"):  # a run that overflows is an outcome, not a warning
+            self._run()
+
+    def _run(self) -> None:
+        job, method = self.job, self.job.method
+        x = self._first_iterate()
+        g, delta = np.empty_like(x), np.empty_like(x)
+        state = method.buffers(self.rows, job.d, job.dtype)
+        row = 0
+        for t in range(job.T + 1):
+            due = t % job.every == 0 or t == job.T
+            if due:
+                self._record_state(row, x, state)
+            if t == job.T:
+                break
+            self.gradients(x, g)
+            if self.kept:
+                g[self.frozen] = 0.0
+            for span, gradient, off in zip(self.spans, g, self.frozen, strict=False):
+                if not off and np.isfinite(gradient).all():
+                    span.update(gradient)
+            p = self._step(t, x, g, delta, state)
+            if due:
+                self._record_gradient(row, g, p)
+                row += 1
+
+    def _step(self, t: int, x: Array, g: Array, delta: Array, state: State) -> Array:
+        """One step in place; returns p, the vector that was signed or compressed."""
+        method = self.job.method
+        gamma = None if method.linear else self.steps(t, x, g, None)
+        p = method.propose(g, gamma, state)
+        self._freeze(t, p, x, state)
+        method.direction(p, state, self._compress, delta)
+        if method.linear:
+            delta *= self.steps(t, x, g, delta)
+        self._freeze(t, delta, x, state)
+        x -= delta
+        if self.project is not None:
+            self.project(x)
+        method.remember(p, delta, state)
+        if self.kept:
+            x[self.frozen] = self.kept["x"]
+            if "e" in state:
+                state["e"][self.frozen] = self.kept["e"]
+        return p
+
+    def _freeze(self, t: int, v: Array, x: Array, state: State) -> None:
+        """Freeze the runs whose row of v is not finite, before anything was written: x and e are those of time t."""
+        flat = v.ravel()
+        if np.isfinite(np.dot(flat, flat)):  # one fast pass; it also overflows above 1e154, hence the second look
+            return
+        bad = ~np.isfinite(v).all(axis=1)
+        # a finite v beyond 1e154 can still push x over the edge
+        bad |= ~np.isfinite(np.abs(x).max(axis=1) + np.abs(v).max(axis=1))
+        if not bad.any():
+            return
+        v[bad] = 0.0
+        fresh = bad & ~self.frozen
+        if fresh.any():
+            real = fresh[: self.real].nonzero()[0]
+            self.job.diverged_at[self.start + real] = t + 1
+            now = self.frozen | fresh
+            for name, buffer in (("x", x), ("e", state.get("e"))):
+                if buffer is not None:
+                    whole = buffer.copy()
+                    if self.kept:
+                        whole[self.frozen] = self.kept[name]
+                    self.kept[name] = whole[now]
+            self.frozen = now
+
+    def _first_iterate(self) -> Array:
+        job = self.job
+        if callable(job.x0):
+            streams = job.streams(_START, self.start, self.rows)
+            x = np.concatenate([_drawn_start(job.x0, rng, job.d) for rng in streams])
+        else:
+            given = job.x0[self.start : self.start + self.real]
+            x = np.concatenate([given, np.repeat(given[-1:], self.rows - self.real, axis=0)])
+        return np.ascontiguousarray(x, dtype=job.dtype)
+
+    def _gradients(self) -> Callable[[Array, Array], None]:
+        """gradients(x, out): one stochastic gradient for each row."""
+        problem = self.job.problem
+        if not (hasattr(problem, "sample") and hasattr(problem, "gradient_given")):
+
+            def by_tile(x: Array, out: Array) -> None:
+                for tile, rng in zip(self.tiles, self.noise_streams, strict=True):
+                    out[tile] = problem.gradient(x[tile], rng)
+
+            return by_tile
+        noise = self._noise()
+        parts = [slice(0, self.rows)] if self.rowwise else self.tiles
+
+        def known(x: Array, out: Array) -> None:
+            drawn = next(noise)
+            for part in parts:
+                problem.gradient_given(x[part], None if drawn is None else drawn[part], out=out[part])
+
+        return known
+
+    def _noise(self) -> Iterator[Any]:
+        """The random numbers of each step, (rows, ...), drawn for many steps at once; the stream does not show it."""
+        sample = self.job.problem.sample
+        chunk = min(_CHUNK, max(self.job.T, 1))
+        while True:
+            drawn = [sample(rng, chunk, TILE) for rng in self.noise_streams]
+            if drawn[0] is None:
+                while True:
+                    yield None
+            yield from np.concatenate(drawn, axis=1)
+
+    def _steps(self) -> Callable[[int, Array, Array, Any], Any]:
+        """steps(t, x, g, direction): the step sizes, a scalar or a column, in the simulation's dtype."""
+        gamma, kind = self.job.method.gamma, self.job.dtype
+        if isinstance(gamma, BestStep):
+            search = gamma.problem.line_search
+            parts = [slice(0, self.rows)] if self.rowwise else self.tiles
+            return lambda t, x, g, v: self._column(np.concatenate([search(x[part], v[part]) for part in parts]), kind)
+        if not callable(gamma):
+            constant = self._column(checked_steps(gamma), kind)
+            return lambda t, x, g, v: constant
+        if is_adaptive(gamma):
+            return lambda t, x, g, v: self._column(self._adaptive(gamma, t, x, g), kind)
+        return lambda t, x, g, v: self._column(checked_steps(gamma(t), f"gamma({t})"), kind)
+
+    def _adaptive(self, rule: Callable[..., Any], t: int, x: Array, g: Array) -> Array:
+        seen = [v[: self.real].view() for v in (x, g)]
+        for v in seen:
+            v.flags.writeable = False
+        steps = np.array(rule(t, *seen), dtype=np.float64)
+        if steps.ndim and steps.shape == (self.real,):
+            steps[self.frozen[: self.real]] = 0.0
+            steps = np.concatenate([steps, np.zeros(self.rows - self.real)])
+        elif steps.ndim:
+            raise argument_error(f"gamma({t}, x, g)", f"be a number or ({self.real},)", f"shape {steps.shape}")
+        return checked_steps(steps, f"gamma({t}, x, g)")
+
+    def _column(self, steps: Array, kind: np.dtype[Any]) -> Any:
+        if steps.ndim == 0:
+            return kind.type(steps)
+        if steps.shape == (self.job.runs,) and self.job.runs != self.rows:
+            given = steps[self.start : self.start + self.real]
+            steps = np.concatenate([given, np.repeat(given[-1:], self.rows - self.real)])
+        if steps.shape != (self.rows,):
+            raise argument_error("gamma", f"have shape ({self.job.runs},)", f"shape {steps.shape}")
+        return steps.astype(kind)[:, None]
+
+    def _compress(self, v: Array, out: Array) -> None:
+        compressor = self.job.method.compressor
+        kernel = getattr(compressor, "compress", None)
+        if kernel is None:  # anybody's callable: by tile, so that its own rounding cannot depend on the number of runs
+            for tile, rng in zip(self.tiles, self.compressor_streams, strict=True):
+                out[tile] = compressor(v[tile], rng)
+        elif compressor.stochastic:
+            for tile, rng in zip(self.tiles, self.compressor_streams, strict=True):
+                out[tile] = kernel(v[tile], rng)
+        elif hasattr(compressor, "compress_into"):
+            compressor.compress_into(v, out)
+        else:
+            out[...] = kernel(v)
+
+    def _record_state(self, row: int, x: Array, state: State) -> None:
+        job, here = self.job, slice(self.start, self.start + self.real)
+        e = state.get("e")
+        for name, record in job.records.items():
+            if name == "f":
+                record[row, here] = self._f(x)
+            elif name == "x":
+                record[row, here] = x[: self.real]
+            elif name == "e":
+                record[row, here] = 0.0 if e is None else e[: self.real]
+            elif name == "e_norm":
+                record[row, here] = 0.0 if e is None else _norms(e[: self.real])
+            elif name == "span_distance":
+                record[row, here] = [s.distance(v) for s, v in zip(self.spans, x, strict=False)]
+
+    def _record_gradient(self, row: int, g: Array, p: Array) -> None:
+        from efcheck.compressors import density
+
+        here = slice(self.start, self.start + self.real)
+        measures: dict[str, Callable[[], Array]] = {
+            "g": lambda: g[: self.real],
+            "g_norm": lambda: _norms(g[: self.real]),
+            "density": lambda: density(p[: self.real]),
+            "g_density": lambda: density(g[: self.real]),
+        }
+        off = np.arange(self.start, self.start + self.real)[self.frozen[: self.real]]
+        for name in self.job.records.keys() & measures.keys():
+            if name == "g_density":
+                finite_rows = np.isfinite(g[: self.real]).all(axis=1)
+                g = np.where(finite_rows[:, None], g[: self.real], 0.0)
+            self.job.records[name][row, here] = measures[name]()
+            self.job.records[name][row, off] = np.nan
+
+    def _f(self, x: Array) -> Array:
+        parts = [slice(0, self.rows)] if self.rowwise else self.tiles
+        return np.concatenate([self.job.problem.f(x[part]) for part in parts])[: self.real]
+
+
+def _projection(problem: Any) -> Callable[[Array], None] | None:
+    """Projection in place, or None where the problem has no constraint."""
+    project = getattr(problem, "project", None)
+    if project is None or getattr(problem, "constrained", True) is False:
+        return None
+    return lambda x: np.copyto(x, project(x))
+
+
+def _drawn_start(x0: Callable[..., Any], rng: Generator, d: int) -> Array:
+    start = finite("x0(rng, runs)", float_array("x0(rng, runs)", x0(rng, TILE)))
+    if start.shape != (TILE, d):
+        raise argument_error("x0(rng, runs)", f"have shape (runs, {d})", f"shape {start.shape} for runs = {TILE}")
+    return start
+
+
+def _norms(v: Array) -> Array:
+    from efcheck.arrays import norm
+
+    return norm(v)[:, 0]
