@@ -1,0 +1,81 @@
+"""The audit as a terminal table and as a JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from efcheck.claims import Audit, Form, Result
+
+_STYLES = {"proved": "green", "refuted": "red", "supported": "cyan", "undecided": "yellow"}
+
+
+def print_audit(audit: Audit, console: Console | None = None) -> None:
+    """A table with a line or two for each claim, then a summary, then whatever differs from what was expected."""
+    console = console or Console()
+    table = Table("claim", "source", "printed", "repaired", "evidence", box=None, pad_edge=False, header_style="bold")
+    table.columns[0].no_wrap = table.columns[2].no_wrap = table.columns[3].no_wrap = True
+    for result in audit.results:
+        repaired = "" if result.repaired is None else _verdict(result.repaired)
+        table.add_row(result.id, escape(result.source), _verdict(result.printed), repaired, escape(_words(result)))
+    console.print(table)
+    printed = Counter(r.printed.verdict for r in audit.results)
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(printed.items()))
+    console.print(f"\n{len(audit.results)} claims as printed: {counts or 'none'}; {audit.seconds:.1f} s, seed {audit.seed}")
+    for line in differences(audit):
+        console.print(f"[bold red]{escape(line)}[/]", soft_wrap=True)
+
+
+def differences(audit: Audit) -> list[str]:
+    """One line for each verdict that is not the expected one, each check that raised and each file that did not load."""
+    lines = list(audit.errors)
+    for result in audit.results:
+        lines += [f"{result.id}: {error}" for error in result.errors]
+        for name, form in zip(("printed", "repaired"), result.forms, strict=False):
+            if form.verdict != form.expected:
+                lines.append(f"{result.id}: the {name} statement is {form.verdict}; expected {form.expected}")
+        lines += [f"{result.id}: could not run: {missing}" for missing in result.missing_extras]
+    return lines
+
+
+def write_json(audit: Audit, path: Path) -> None:
+    """The audit as JSON, whole or not at all."""
+    write_text(path, json.dumps(audit.to_json(), indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file through a temporary one beside it, so that a reader never sees half of it."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _verdict(form: Form) -> str:
+    mark = "" if form.verdict == form.expected else "  (!)"
+    return f"[{_STYLES[form.verdict]}]{form.verdict}[/]{mark}"
+
+
+def _words(result: Result) -> str:
+    """What decided the printed form, then the repaired one, in a few words."""
+    pieces = []
+    for form in result.forms:
+        evidence = form.deciding
+        if evidence is not None:
+            detail = evidence.detail if len(evidence.detail) <= 90 else evidence.detail[:87] + "..."
+            pieces.append(f"{evidence.kind}: {detail}")
+    return "\n".join(pieces)
