@@ -20,7 +20,6 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -31,6 +30,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from efcheck import __version__
 from efcheck.errors import argument_error
 
 Data: TypeAlias = dict[str, NDArray[Any]]
@@ -162,15 +162,11 @@ def parameters(compute: Compute) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions that the bytes of a picture may depend on."""
-    try:
-        own = metadata.version("efcheck")
-    except metadata.PackageNotFoundError:
-        own = "unknown"
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "matplotlib": matplotlib.__version__,
-        "efcheck": own,
+        "efcheck": __version__,
     }
 
 

@@ -7,15 +7,16 @@ Reads   nothing        Writes  fig1.{pdf,png,npz,json}        Time  1 s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from efcheck.figure import HALF_WIDTH, main
+from efcheck import figure
 from efcheck.problems import NonSmooth2D
 
-SIZE = HALF_WIDTH
+SIZE = figure.HALF_WIDTH
 PANELS = 1
 ERROR_RED = "#C1121F"
 
@@ -77,5 +78,10 @@ def _arrow(ax: Axes, start: Any, end: Any, color: str, linestyle: Any) -> None:
     ax.annotate("", xy=end, xytext=back, arrowprops=head, zorder=3)
 
 
+def main(argv: Sequence[str] | None = None) -> list[Path]:
+    """--out DIR, --seed N, --from FILE.npz; returns the files written."""
+    return figure.main(compute, draw, name="fig1", size=SIZE, argv=argv, panels=PANELS)
+
+
 if __name__ == "__main__":
-    main(compute, draw, name="fig1", size=SIZE, panels=PANELS)
+    main()

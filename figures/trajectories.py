@@ -1,22 +1,23 @@
 """Trajectories in the plane on Counterexamples 2 and 3: who leaves the line x1 + x2 = 2 (Section 3).
 
 Claims  counterexample-2, counterexample-3: signSGD, scaled or not, stays on the line; error feedback reaches x* = 0.
-        EF21 has no memory of what was lost, and its theory asks for a smooth f: on Counterexample 2 it runs past x*
-        for ever. There x1 - x2 changes sign at every step, so g - u = (-3, 1) or (1, -3), whose scaled sign is +-(2, -2):
-        the sum u1 + u2 of its estimate u stays what it was at (1, 1).
+        EF21's theory asks for a smooth f: on Counterexample 2 it runs past x* for ever. Its estimate u is exact before
+        x*; beyond, x1 - x2 still changes sign at every step, so g - u is (-3, 1) or (1, -3), with scaled sign (-2, 2)
+        or (2, -2): u1 + u2 stays what it was before x*.
 Reads   nothing        Writes  trajectories.{pdf,png,npz,json}        Time  2 s
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from efcheck import figure
 from efcheck.compressors import ScaledSign, TopK
-from efcheck.figure import STYLES, main
 from efcheck.methods import EF21, EFSGD, SGD, SignSGD
 from efcheck.problems import LeastSquares2D, NonSmooth2D
 from efcheck.simulate import simulate
@@ -67,7 +68,7 @@ def draw(axes: Sequence[Axes], data: Mapping[str, Any]) -> None:
     for ax, name in zip(axes, ("nonsmooth", "least_squares"), strict=True):
         _background(ax, data["axis"], data[f"{name}_f"])
         for order, (label, x) in enumerate(zip(data["labels"], data[f"{name}_x"], strict=True)):
-            style = STYLES[str(label)]
+            style = figure.STYLES[str(label)]
             line = {"color": style.color, "linestyle": style.linestyle, "linewidth": 1.1, "alpha": 0.9}
             ax.plot(x[:, 0], x[:, 1], **line, marker=style.marker, markevery=[-1], label=label, zorder=3 + order)
             if x[-1].min() < LOW:
@@ -97,5 +98,10 @@ def _background(ax: Axes, axis: Any, f: Any) -> None:
     ax.set_ylabel("$x_2$")
 
 
+def main(argv: Sequence[str] | None = None) -> list[Path]:
+    """--out DIR, --seed N, --from FILE.npz; returns the files written."""
+    return figure.main(compute, draw, name="trajectories", size=SIZE, argv=argv, panels=PANELS)
+
+
 if __name__ == "__main__":
-    main(compute, draw, name="trajectories", size=SIZE, panels=PANELS)
+    main()

@@ -88,6 +88,13 @@ def test_redraw_from_saved_data_gives_identical_pictures(name: str, tmp_path: Pa
     assert set(record["versions"]) == {"python", "numpy", "matplotlib", "efcheck"}
 
 
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_main_of_a_script_takes_arguments_and_returns_the_files(name: str, tmp_path: Path) -> None:
+    written = script(name).main(["--out", str(tmp_path)])
+    assert sorted(written) == sorted(tmp_path.iterdir())
+    assert len(written) == 4
+
+
 def test_redraw_of_a_missing_file_is_one_line_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = script("fig1")
     with pytest.raises(SystemExit) as stop:

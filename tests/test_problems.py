@@ -11,6 +11,7 @@ from efcheck.problems import (
     LeastSquares,
     LeastSquares2D,
     Linear1D,
+    Loss,
     NonSmooth2D,
     Problem,
     SignAligned,
@@ -129,7 +130,7 @@ def test_line_search_beats_a_fine_grid(name: str) -> None:
 
 
 def test_line_search_returns_the_smallest_minimiser() -> None:
-    # f(1, 1 - gamma*...) along (1, 1): from (1, 1) the kink x1 + x2 = 0 is at gamma = 1
+    # from (1, 1) along (1, 1) the kink x1 + x2 = 0 is at gamma = 1
     assert NonSmooth2D().line_search([1.0, 1.0], [1.0, 1.0]) == 1
     # |r1| + |r2| with equal slopes is flat between the kinks 1 and 3
     p = SignAligned([[1.0, 1.0], [1.0, 1.0]], "absolute", b=[0.0, 2.0])
@@ -252,6 +253,17 @@ def test_unique_is_certified_only_with_full_rank() -> None:
     assert not SignAligned([[1.0, 1.0], [1.0, 1.0]], "absolute", b=[0.0, 2.0]).unique
 
 
+def test_a_tied_minimiser_of_absolute_deviations_is_accepted_and_a_worse_point_is_not() -> None:
+    rng = np.random.default_rng(37)  # more rows than d at their kink, of very different sizes
+    n, d = int(rng.integers(2, 150)), int(rng.integers(2, 12))
+    A = rng.integers(1, 4, size=(n, d)) * np.where(rng.random((n, 1)) < 0.5, -1.0, 1.0)
+    b = rng.integers(-3, 4, size=n) * 1.0
+    x = minimise(A, b, LOSSES["absolute"])
+    assert SignAligned(A, "absolute", b=b, x_star=x).f_star <= SignAligned(A, "absolute", b=b).f_star + 1e-12
+    with pytest.raises(ArgumentError, match="`x_star` must minimise f"):
+        SignAligned(A, "absolute", b=b, x_star=x + 1e-3)
+
+
 @pytest.mark.parametrize("n", [4, 10, 60])
 def test_wilson_data_has_the_layout_of_the_paper(n: int) -> None:
     A1, y1, A2, y2 = wilson_data(n, np.random.default_rng(n))
@@ -285,6 +297,10 @@ BAD = {
     "zero entry": (lambda: SignAligned([[1.0, 2.0], [1.0, 0.0]]), r"no zero entry; got 0.0 at index \(1, 1\)"),
     "signs": (lambda: SignAligned([[1.0, 2.0], [1.0, -1.0]]), "other signs in row 1"),
     "loss": (lambda: SignAligned(DATA, "hinge"), "`loss` must be a Loss or one of squared"),
+    "unknown loss": (
+        lambda: SignAligned(DATA, Loss("quartic", np.abs, np.sign, np.zeros_like), b=LABELS),
+        "`loss` must be one whose minimiser is known",
+    ),
     "b": (lambda: SignAligned(DATA, b=[1.0]), r"`b` must have shape \(5,\)"),
     "not optimal": (lambda: SignAligned(DATA, b=LABELS, x_star=np.ones(3)), "`x_star` must minimise f"),
     "odd n": (lambda: wilson_data(5, np.random.default_rng(0)), "`n` must be even"),

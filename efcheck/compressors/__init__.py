@@ -13,7 +13,7 @@ from efcheck.compressors.signs import Sign
 from efcheck.compressors.terngrad import TernGrad
 from efcheck.compressors.topk import TopK
 
-__all__ = [
+__all__ = [  # noqa: RUF022 -- by topic
     # without a scale, or with one
     "Identity",
     "Sign",

@@ -120,9 +120,9 @@ class Compressor(ABC):
     def _uniforms(self, shape: tuple[int, ...], rng: Generator | None) -> Array:
         draws = self._draws(shape[-1])
         if draws == 0:
-            return np.empty(shape[:-1] + (0,))
+            return np.empty((*shape[:-1], 0))
         assert rng is not None
-        return rng.random(shape[:-1] + (draws,))
+        return rng.random((*shape[:-1], draws))
 
 
 class Foreign(Compressor):
@@ -181,25 +181,26 @@ def as_compressor(inner: Any) -> Compressor:
 
 
 def row_mean(x: Array, count: Any) -> Array:
-    """sum(x) / count on the last axis of float64 x, kept as an axis; through the largest entry where the sum overflows."""
+    """sum(x) / count on the last axis of float64 x >= 0, kept as an axis; through max x where the sum overflows."""
     with np.errstate(over="ignore"):
         mean: Array = np.add.reduce(x, axis=-1, keepdims=True) / count
     if not np.isfinite(mean).all():
-        top = np.abs(x).max(axis=-1, keepdims=True)
+        top = x.max(axis=-1, keepdims=True)
         safe = np.where(top > 0, top, 1)
         with np.errstate(under="ignore"):
             scaled = (x / safe).sum(axis=-1, keepdims=True) / count
-        mean = np.where(np.isfinite(mean), mean, np.minimum(scaled, 1) * top if (x >= 0).all() else scaled * top)
+        mean = np.where(np.isfinite(mean), mean, np.minimum(scaled, 1) * top)
     return mean
 
 
 def density(v: Any) -> Array:
     """phi(v) = ||v||_1^2 / (d ||v||_2^2) of each vector, (..., d) -> (...,): in [1/d, 1], and 0 for v = 0.
 
-    Unit-free and unchanged by scaling; by Cauchy-Schwarz at most 1, with equality where all |v_i| are equal; 1/d at one-hot v.
+    Unit-free and unchanged by scaling; by Cauchy-Schwarz at most 1, with equality where all
+    |v_i| are equal; 1/d at one-hot v.
 
-    >>> float(density(np.array([3.0, 1.0])))
-    0.8
+    >>> float(density(np.array([4.0, 2.0])))
+    0.9
 
     Source: Section 4.1, Lemma 8.
     """

@@ -1,6 +1,6 @@
-"""Blockwise: one compressor a block, such as a layer; the paper's experiments compress layer by layer (Section 6.1).
+"""Blockwise: one compressor a block, such as a layer; the paper's experiments work by layer (Section 6.1).
 
-The squared errors of the blocks add up, sum_b (1 - delta_b) ||v_b||^2 <= (1 - min delta_b) ||v||^2: delta = min delta_b,
+Squared errors of blocks add up, sum_b (1 - delta_b) ||v_b||^2 <= (1 - min delta_b) ||v||^2, so delta = min delta_b,
 in the same way omega = max omega_b, and the bits add up (the messages are joined bit by bit, without padding).
 """
 

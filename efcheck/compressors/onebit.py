@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from efcheck.arrays import Array
 from efcheck.compressors.base import Compressor, row_mean
@@ -18,7 +19,9 @@ from efcheck.compressors.wire import Bits, Float32, bits_float, float_bits, narr
 
 @dataclass(frozen=True)
 class OneBit(Compressor):
-    """C(v)_i = mean of the entries of v_i's sign group, zeros among the positive; an absent group's mean is 0; d + 64 bits.
+    """C(v)_i = mean of the entries of v_i's sign group, zeros among the positive; d + 64 bits.
+
+    An absent group's mean is 0.
 
     Examples
     --------
@@ -31,7 +34,7 @@ class OneBit(Compressor):
         return np.where(positive, narrow(up, v.dtype), narrow(down, v.dtype))
 
     @staticmethod
-    def _means(v: Array) -> tuple[Array, Array, Array]:
+    def _means(v: Array) -> tuple[NDArray[np.bool_], Array, Array]:
         """The mask of entries >= 0, and the two means in float64, (..., 1)."""
         wide = v.astype(np.float64)
         positive = wide >= 0

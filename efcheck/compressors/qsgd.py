@@ -1,7 +1,7 @@
 """QSGD: random rounding to levels of the 2-norm (Alistarh, Grubic, Li, Tomioka, Vojnovic 2017, Section 3.1, Lemma 3.1).
 
-With r_i = s |v_i| / ||v||, the level l_i is floor(r_i), plus one with chance r_i - floor(r_i): E l_i = r_i, unbiased.
-Var l_i <= min(1/4, r_i); the sum is at most d, and at most sum r_i = s ||v||_1 / ||v|| <= s sqrt(d); times ||v||^2 / s^2
+With r_i = s |v_i| / ||v||, the level l_i is floor(r_i), plus 1 with chance r_i - floor(r_i): E l_i = r_i: unbiased.
+Var l_i <= min(1/4, r_i); the sum is at most d, and at most sum r_i = s ||v||_1 / ||v|| <= s sqrt(d); by ||v||^2 / s^2
 this gives omega = min(d/s^2, sqrt(d)/s).
 """
 

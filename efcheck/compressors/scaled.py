@@ -2,7 +2,7 @@
 
 Unbiased inner: E||a C(v) - v||^2 = a^2 E||C(v)||^2 - 2 a ||v||^2 + ||v||^2 <= (1 - 2 a + a^2 (1 + omega)) ||v||^2, so
 delta = 2 a - a^2 (1 + omega), largest at a = 1/(1 + omega) where it is 1/(1 + omega).
-Biased inner with delta D: a C(v) - v = a (C(v) - v) + (a - 1) v, so by Minkowski in L2 the root of the mean square is at
+Biased inner with delta D: a C(v) - v = a (C(v) - v) + (a - 1) v, so by Minkowski in L2 the root mean square is at
 most (a sqrt(1 - D) + |1 - a|) ||v||: delta = 1 - (a sqrt(1 - D) + |1 - a|)^2. Where neither is positive there is none.
 """
 

@@ -2,8 +2,10 @@ r"""Scaled sign, the one-bit compressor of EF-signSGD (Algorithm 1, Lemma 8).
 
     C(v) = (||v||_1 / d) sign(v),   v in R^d
 
-With |sign| = 1, <C(v), v> = ||v||_1^2 / d = ||C(v)||_2^2, so ||C(v) - v||^2 = ||v||^2 - ||v||_1^2 / d = (1 - phi(v)) ||v||^2;
-with sign(0) = 0 it is at most that. phi(v) = ||v||_1^2 / (d ||v||_2^2) >= 1/d, with equality at one-hot vectors: delta = 1/d.
+With |sign| = 1, <C(v), v> = ||v||_1^2 / d = ||C(v)||_2^2, so
+||C(v) - v||^2 = ||v||^2 - ||v||_1^2 / d = (1 - phi(v)) ||v||^2;
+with sign(0) = 0 it is at most that. phi(v) = ||v||_1^2 / (d ||v||_2^2) >= 1/d, with equality at one-hot
+vectors: delta = 1/d.
 """
 
 from __future__ import annotations

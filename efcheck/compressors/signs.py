@@ -1,6 +1,6 @@
 """Sign, the compressor of signSGD: C(v) = sign(v), without a scale.
 
-It is not a contraction: for v = t 1 with t -> 0, ||C(v) - v||^2 / ||v||^2 = (1 - t)^2 / t^2 has no bound. Nor is it unbiased.
+It is not a contraction: for v = t 1 with t -> 0, ||C(v) - v||^2 / ||v||^2 = (1 - t)^2 / t^2 has no bound. It is biased.
 Source: equation (signSGD), Section 2; the three conventions for sign(0) are this package's.
 """
 

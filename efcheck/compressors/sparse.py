@@ -1,4 +1,4 @@
-"""What TopK and RandomK share: the number of kept entries, their choice by rank, and a message of (index, entry) pairs."""
+"""What TopK and RandomK share: the number of kept entries, their choice by rank, a message of (index, entry) pairs."""
 
 from __future__ import annotations
 

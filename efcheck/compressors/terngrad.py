@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from efcheck.arrays import Array
 from efcheck.compressors.base import Compressor
@@ -34,10 +35,10 @@ class TernGrad(Compressor):
         return np.where(self._keep(v, u, top), np.copysign(top, v), v.dtype.type(0))
 
     @staticmethod
-    def _keep(v: Array, u: Array, top: Array) -> Array:
+    def _keep(v: Array, u: Array, top: Array) -> NDArray[np.bool_]:
         with np.errstate(under="ignore"):
             share = np.abs(v).astype(np.float64) / np.where(top > 0, top, 1)
-        keep: Array = u < share
+        keep: NDArray[np.bool_] = u < share
         return keep
 
     def _omega(self, d: int) -> float:

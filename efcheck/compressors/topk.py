@@ -23,7 +23,8 @@ class TopK(Compressor):
     Parameters
     ----------
     k : int or float
-        An int in [1, d], or a float share of d in (0, 1]: k = ceil(round(share * d, 9)). TopK(1) keeps one, TopK(1.0) all.
+        An int in [1, d], or a float share of d in (0, 1]: k = ceil(round(share * d, 9)).
+        TopK(1) keeps one entry, TopK(1.0) all.
 
     Examples
     --------

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import sympy
 import z3
-from sympy.logic.boolalg import Boolean, BooleanAtom
 from sympy.core.relational import Relational
+from sympy.logic.boolalg import Boolean, BooleanAtom
 
 from efcheck.errors import argument_error, real
 from efcheck.evidence.evidence import Evidence
@@ -23,8 +24,12 @@ _COMPARE: dict[Any, Callable[[Any, Any], Any]] = {
     sympy.Gt: lambda a, b: a > b,
     sympy.Ge: lambda a, b: a >= b,
 }
-_ROUND = [Fraction(q) for q in "1 0 2 -1 1/2 3 -2 -1/2 4 5 1/4 3/4 3/2 10 1/3 2/3 1/10 9/10 -3 -4 -5 -10".split()]
-_FAR = [Fraction(q) for q in "20 50 100 1000 10000 1/100 99/100 1/1000 -20 -100 -1000".split()]
+_HALF, _ONE = Fraction(1, 2), Fraction(1)
+_SHARES = [Fraction(a, b) for a, b in [(1, 4), (3, 4), (3, 2), (1, 3), (2, 3), (1, 10), (9, 10)]]
+_ROUND = [_ONE, 0 * _ONE, 2 * _ONE, -_ONE, _HALF, 3 * _ONE, -2 * _ONE, -_HALF, *_SHARES]
+_ROUND += [Fraction(a) for a in (4, 5, 10, -3, -4, -5, -10)]
+_FAR = [Fraction(a) for a in (20, 50, 100, 1000, 10000, -20, -100, -1000)]
+_FAR += [Fraction(1, 100), Fraction(99, 100), Fraction(1, 1000)]
 
 
 class Unsupported(Exception):
@@ -51,10 +56,8 @@ class Translator:
             self._declare(symbol)
 
     def _declare(self, symbol: Any) -> None:
-        if self.integers and symbol.is_integer:
-            variable = z3.ToReal(z3.Int(symbol.name))
-        else:
-            variable = z3.Real(symbol.name)
+        whole = self.integers and symbol.is_integer
+        variable = z3.ToReal(z3.Int(symbol.name)) if whole else z3.Real(symbol.name)
         self.variables[symbol] = variable
         add = self.hypotheses.append
         if symbol.is_extended_positive:
@@ -263,15 +266,15 @@ def decide(relation: Any, assume: Any, timeout_s: float, kind: str, covers: str)
     suffix = "; points where a side is undefined are outside" if restricted else ""
     scope = _scope(symbols, hypotheses) + suffix
     if identity:
-        return evidence("proved", f"the two sides have difference 0 after expansion, {scope}")
+        return evidence("proved", f"the two sides have difference 0 after expansion{scope}")
     if relation == sympy.true:
-        return evidence("proved", f"SymPy evaluates the relation to true, {scope}")
+        return evidence("proved", f"SymPy evaluates the relation to true{scope}")
 
     answer = _check([*relaxed.base, relaxed.negation], deadline, 0.6 if whole else 0.9, True)
     if whole and answer != z3.unsat:
         answer = _check([*mixed.base, mixed.negation], deadline, 0.8, False)
     if answer == z3.unsat:
-        return evidence("proved", f"z3: the negation has no solution, {scope}")
+        return evidence("proved", f"z3: the negation has no solution{scope}")
 
     until = max(deadline, time.perf_counter() + 2.0)
     tried = 0
@@ -315,7 +318,7 @@ def _symbols(expressions: list[Any]) -> list[Any]:
             raise argument_error("relation", "have real symbols", f"{symbol.name}, which is not declared real")
         if not symbol.is_commutative:
             raise argument_error("relation", "have real symbols", f"{symbol.name}, which does not commute")
-    for first, second in zip(symbols, symbols[1:], strict=False):
+    for first, second in pairwise(symbols):
         if first.name == second.name:
             hint = "Use one Symbol object in relation and hypotheses."
             raise argument_error("assume", "name each symbol once", f"two different symbols {first.name}", hint)
@@ -461,7 +464,7 @@ def _violation(relation: Any, hypotheses: list[Any], point: dict[Any, Any]) -> s
         raise Unconfirmed
     if isinstance(relation, Relational):
         return f"{_number(relation.lhs, point)} {relation.rel_op} {_number(relation.rhs, point)}"
-    return str(relation)
+    return "SymPy evaluates the relation to false" if relation == sympy.false else str(relation)
 
 
 def _hypotheses(symbols: list[Any], hypotheses: list[Any]) -> str:
@@ -477,6 +480,6 @@ def _hypotheses(symbols: list[Any], hypotheses: list[Any]) -> str:
 
 def _scope(symbols: list[Any], hypotheses: list[Any]) -> str:
     if not symbols:
-        return "with no symbols in it"
+        return ""
     told = _hypotheses(symbols, hypotheses)
-    return f"for all real {', '.join(s.name for s in symbols)}" + (f" with {told}" if told else "")
+    return f", for all real {', '.join(s.name for s in symbols)}" + (f" with {told}" if told else "")

@@ -6,8 +6,9 @@
 
 The memory e has the unit of x. Algorithm 1 is EF-SGD with `scaled_sign`, Algorithm 2 with any compressor.
 
-Everywhere: `gradient(t, x)` gets t = 0, 1, ... and a tuple of Fractions and returns one rational per entry; `gammas` is a
-sequence of rationals, one a step, or a callable `(t, x, g)` together with the number of steps `T`. Floats are refused.
+Everywhere: `gradient(t, x)` gets t = 0, 1, ... and a tuple of Fractions and returns one rational per entry; `gammas`
+is a sequence of rationals, one a step, or a callable `(t, x, g)` together with the number of steps `T`. Floats are
+refused.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ def prove(
     ----------
     relation : SymPy relation, And, Or, Not, Implies of relations, or true/false
         Polynomials, quotients, rational powers, Abs, Min, Max, sign (0 at 0), Piecewise. A float counts as the binary
-        fraction it is. Symbols are real; their own assumptions (positive, integer, ...) are hypotheses too.
+        fraction it is. Symbols are real; their own assumptions (positive, integer, ...) are hypotheses too. A side is
+        undefined where any part of it is not a real number, as Abs(sqrt(y)) is for y < 0.
     assume : relation or iterable of relations
         Hypotheses. A point where one is undefined does not meet it.
     timeout_s : float

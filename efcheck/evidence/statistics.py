@@ -38,8 +38,8 @@ def dkw(
     Returns
     -------
     Evidence
-        Kind `statistics`. refuted: a draw off the support, or a distance above eps; supported: neither; undecided: too few
-        draws (eps >= 1) to refute any law.
+        Kind `statistics`. refuted: a draw off the support, or a distance above eps; supported: neither; undecided: too
+        few draws (eps >= 1) to refute any law.
 
     Raises
     ------
@@ -88,7 +88,10 @@ def dkw(
     elif threshold >= 1:
         outcome, detail = "undecided", f"n = {n} draws are too few to refute any law at alpha = {alpha:g}"
     else:
-        outcome, detail = "supported", f"sup|F_n - F| = {distance:.4g} <= {threshold:.4g} for n = {n}, alpha = {alpha:g}"
+        outcome, detail = (
+            "supported",
+            f"sup|F_n - F| = {distance:.4g} <= {threshold:.4g} for n = {n}, alpha = {alpha:g}",
+        )
     return Evidence("statistics", outcome, detail, data, seconds=time.perf_counter() - start)
 
 

@@ -29,7 +29,10 @@ def vector(name: str, value: Any, size: int, hint: str) -> Array:
 
 
 class LeastSquares(Problem):
-    """f(x) = ||Ax - y||^2 with gradient 2 A^T (Ax - y); with mean=True f = ||Ax - y||^2 / (2n), gradient A^T (Ax - y)/n.
+    """Least squares over all n rows at once.
+
+        f(x) = ||Ax - y||^2,          g = 2 A^T (Ax - y)
+        f(x) = ||Ax - y||^2 / (2n),   g = A^T (Ax - y) / n     with mean=True
 
     In both cases g is grad f, and deterministic.
 

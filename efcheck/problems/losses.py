@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,12 +34,12 @@ def _logistic(r: Array) -> Array:
     # 2 log cosh(r/2) by two forms: the first does not cancel near 0, the second does not overflow.
     a = np.abs(r)
     near = 2 * np.log1p(2 * np.square(np.sinh(np.minimum(a, 2) / 4)))
-    return np.where(a < 2, near, a + 2 * np.log1p(np.exp(-a)) - 2 * np.log(2))
+    return np.asarray(np.where(a < 2, near, a + 2 * np.log1p(np.exp(-a)) - 2 * math.log(2)))
 
 
 def _logistic_second(r: Array) -> Array:
     t = np.tanh(r / 2)
-    return (1 - t) * (1 + t) / 2
+    return np.asarray((1 - t) * (1 + t) / 2)
 
 
 LOSSES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from efcheck.arrays import Array
-from efcheck.errors import EfcheckError
+from efcheck.errors import argument_error
 from efcheck.problems.losses import Loss
 from efcheck.problems.steps import convex_step
 
@@ -25,7 +25,7 @@ def minimise(A: Array, b: Array, loss: Loss) -> Array:
         return _newton(A, b, loss)
     if loss.name == "absolute":
         return _vertex_exchange(A, b)
-    raise EfcheckError(f"no minimiser is known for the loss {loss.name!r}; pass `x_star`")
+    raise argument_error("loss", "be one whose minimiser is known", loss.name, "Pass `x_star`.")
 
 
 def _newton(A: Array, b: Array, loss: Loss) -> Array:
@@ -48,7 +48,12 @@ def _newton(A: Array, b: Array, loss: Loss) -> Array:
             break
         x = x - gamma * step
     if best_norm > 1e-10 * scale:
-        raise EfcheckError(f"the minimiser was found only to a relative gradient of {best_norm / scale:.1e}")
+        raise argument_error(
+            "b",
+            "have a minimiser that Newton's method finds to a relative gradient of 1e-10",
+            f"{best_norm / scale:.1e}",
+            "Pass `x_star`.",
+        )
     return best
 
 
@@ -85,7 +90,7 @@ def _vertex_exchange(A: Array, b: Array) -> Array:
         signs[rows[order[:stop]]] *= -1
         leaving, entering = basis[k], int(rows[order[stop]])
         signs[leaving], out[leaving], out[entering], basis[k] = unit[k], True, False, entering
-    raise EfcheckError("the vertex exchange did not end; pass `x_star`")
+    raise argument_error("b", "have a minimiser that the vertex exchange reaches", "no end", "Pass `x_star`.")
 
 
 def _independent_rows(M: Array) -> list[int]:

@@ -1,0 +1,335 @@
+r"""Counterexample 1: one-step identities hold away from the boundary, and what the projected methods converge to.
+
+Statement   min over [-1, 1] of f(x) = x/4, with g = 4 w.p. 1/4 and -1 w.p. 3/4. "For SGD with any step-size gamma,
+            E f(x_{t+1}) = f(x_t) - gamma/16 [...] for SIGNSGD with any fixed gamma, E f(x_{t+1}) = f(x_t) + gamma/8,
+            i.e. the objective function increases in expectation for gamma >= 0."
+Source      Section 3, Counterexample 1, Remark 1 and the sentences around them
+Idea        The identities ignore the constraint that the example itself states: at x = 1 a projected signSGD step cannot
+            increase f, at x = -1 a projected SGD step cannot decrease it. With gamma = 1/m and x_0 = 0 all iterates lie on
+            the lattice {-1, ..., -1/m, 0, 1/m, ..., 1}, so the stationary laws are exact: signSGD's is geometric with ratio
+            3 and sits at the worst end; SGD's sits at the best one and tightens with gamma.
+Conventions none: g is never 0 (batches can be: then stated).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import comb
+
+import numpy as np
+from sympy import Abs, And, Eq, Max, Min, Piecewise, Rational, Symbol
+
+from efcheck.claims import Claim, main
+from efcheck.compressors import ScaledSign
+from efcheck.evidence import Evidence, dkw, prove
+from efcheck.methods import SGD, BestStep, EFSGD, SignSGD
+from efcheck.problems import Linear1D
+from efcheck.simulate import simulate
+
+SECTION = "Section 3, Counterexample 1"
+OUTCOMES = ((4, Rational(1, 4)), (-1, Rational(3, 4)))  # (g, probability)
+x = Symbol("x", real=True)
+gamma = Symbol("gamma", nonnegative=True)
+feasible = And(x >= -1, x <= 1)
+
+
+def f(z):
+    """The objective, x/4."""
+    return z / 4
+
+
+def project(z):
+    """Onto [-1, 1]."""
+    return Min(Max(z, -1), 1)
+
+
+def sgn(g: int) -> int:
+    return (g > 0) - (g < 0)
+
+
+def one_step(update: Callable[[int], object], constraint=lambda z: z):
+    """E_t f(x_{t+1}) of x_{t+1} = constraint(x - gamma update(g)), as SymPy."""
+    return sum(p * f(constraint(x - gamma * update(g))) for g, p in OUTCOMES)
+
+
+# -- the stochastic gradient -------------------------------------------------------------------------------------------
+
+mean = Claim("counterexample-1-mean", SECTION, "f(x) = (4x - x - x - x)/4 and E[g] = grad f(x) = 1/4")
+
+
+@mean.printed
+def the_four_pieces_add_up() -> Evidence:
+    return prove(Eq((4 * x - x - x - x) / 4, f(x)), kind="identity", covers="f")
+
+
+@mean.printed
+def the_mean_is_the_gradient() -> Evidence:
+    return prove(Eq(sum(p * g for g, p in OUTCOMES), f(x).diff(x)), kind="identity", covers="E[g]")
+
+
+# -- the two one-step identities ---------------------------------------------------------------------------------------
+
+sgd = Claim(
+    "counterexample-1-sgd",
+    SECTION,
+    "SGD on [-1, 1], any gamma >= 0: E_t f(x_{t+1}) = f(x_t) - gamma/16",
+    repaired="it holds before projection for all x, and with it where -1 + 4 gamma <= x <= 1 - gamma",
+    expect="refuted",
+)
+
+
+@sgd.printed
+def sgd_cannot_decrease_at_the_minimum() -> Evidence:
+    return prove(Eq(one_step(lambda g: g, project), f(x) - gamma / 16), [feasible])
+
+
+@sgd.repaired
+def sgd_before_projection() -> Evidence:
+    return prove(Eq(one_step(lambda g: g), f(x) - gamma / 16), kind="identity", covers="before projection")
+
+
+@sgd.repaired
+def sgd_away_from_the_boundary() -> Evidence:
+    inside = [x - 4 * gamma >= -1, x + gamma <= 1]
+    return prove(Eq(one_step(lambda g: g, project), f(x) - gamma / 16), inside, covers="with projection")
+
+
+signsgd = Claim(
+    "counterexample-1-signsgd",
+    SECTION,
+    "SIGNSGD on [-1, 1], any fixed gamma >= 0: E_t f(x_{t+1}) = f(x_t) + gamma/8",
+    repaired="it holds before projection for all x, and with it where -1 + gamma <= x <= 1 - gamma",
+    expect="refuted",
+)
+
+
+@signsgd.printed
+def signsgd_cannot_increase_at_the_worst_point() -> Evidence:
+    return prove(Eq(one_step(sgn, project), f(x) + gamma / 8), [feasible])
+
+
+@signsgd.repaired
+def signsgd_before_projection() -> Evidence:
+    return prove(Eq(one_step(sgn), f(x) + gamma / 8), kind="identity", covers="before projection")
+
+
+@signsgd.repaired
+def signsgd_away_from_the_boundary() -> Evidence:
+    return prove(Eq(one_step(sgn, project), f(x) + gamma / 8), [x - gamma >= -1, x + gamma <= 1], covers="with projection")
+
+
+increase = Claim(
+    "counterexample-1-increase",
+    SECTION,
+    "the objective increases in expectation for gamma >= 0 (SIGNSGD on [-1, 1])",
+    repaired="it increases for gamma > 0 wherever x < 1 - gamma/3; while x - gamma >= -1, only there",
+    expect="refuted",
+)
+
+
+@increase.printed
+def not_at_gamma_zero_nor_at_the_worst_point() -> Evidence:
+    return prove(one_step(sgn, project) > f(x), [feasible])
+
+
+@increase.repaired
+def it_increases_below_the_threshold() -> Evidence:
+    return prove(one_step(sgn, project) > f(x), [feasible, gamma > 0, x < 1 - gamma / 3], covers="if")
+
+
+@increase.repaired
+def and_not_above_it() -> Evidence:
+    return prove(one_step(sgn, project) <= f(x), [feasible, x - gamma >= -1, x >= 1 - gamma / 3], covers="only if")
+
+
+# -- where the projected methods go --------------------------------------------------------------------------------------
+
+
+def law(gradient: Callable[[int], int], m: int) -> list[Fraction]:
+    """The stationary law on the 2m+1 points k/m of x <- project(x - gradient(g)/m), solved in fractions."""
+    size = 2 * m + 1
+    move = [[Fraction(0)] * size for _ in range(size)]
+    for k in range(size):
+        for g, p in OUTCOMES:
+            move[k][min(max(k - gradient(g), 0), size - 1)] += Fraction(int(p.p), int(p.q))
+    # pi (P - I) = 0 with the last equation replaced by sum pi = 1
+    rows = [[move[j][i] - (i == j) for j in range(size)] + [Fraction(0)] for i in range(size - 1)]
+    rows.append([Fraction(1)] * (size + 1))
+    for i in range(size):
+        pivot = next(r for r in range(i, size) if rows[r][i])
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [v / rows[i][i] for v in rows[i]]
+        for r in range(size):
+            if r != i and rows[r][i]:
+                factor = rows[r][i]
+                rows[r] = [a - factor * b for a, b in zip(rows[r], rows[i], strict=True)]
+    return [row[-1] for row in rows]
+
+
+def expected_gap(pi: list[Fraction]) -> Fraction:
+    """E f - f* under the law."""
+    m = (len(pi) - 1) // 2
+    return sum((p * Fraction(k, 4 * m) for k, p in enumerate(pi)), Fraction(0))
+
+
+limit = Claim(
+    "counterexample-1-limit",
+    "Section 3, first sentence and Counterexample 1",
+    "with a fixed step size gamma SIGNSGD does not converge even for simple one-dimensional linear functions",
+    repaired="E f(x_{t+1}) - f* >= 3 min(gamma, 2)/16 for every t: true, but it is as true of SGD; "
+    "what differs is the limit gamma -> 0, see counterexample-1-contrast",
+)
+
+
+@limit.printed
+@limit.repaired
+def a_fixed_step_leaves_the_minimum_with_probability_three_quarters() -> Evidence:
+    """From any x in [-1, 1]; the two methods move alike when g = -1."""
+    bound = Rational(3, 16) * Min(gamma, 2)
+    return prove(one_step(sgn, project) + Rational(1, 4) >= bound, [feasible], covers="SIGNSGD")
+
+
+@limit.repaired
+def and_so_does_sgd() -> Evidence:
+    return prove(one_step(lambda g: g, project) + Rational(1, 4) >= Rational(3, 16) * Min(gamma, 2), [feasible], covers="SGD")
+
+
+contrast = Claim(
+    "counterexample-1-contrast",
+    SECTION,
+    "on the other hand: where SGD decreases the objective, SIGNSGD does not (projected, gamma = 1/m, x_0 = 0, in the limit)",
+    repaired="the stationary law of SIGNSGD is pi_k ~ 3^k for every m, so E f -> max f as gamma -> 0; "
+    "SGD's E f - f* is below 5 gamma/2 for m = 4, ..., 32",
+)
+
+
+@contrast.printed
+def stationary_objective_below_start_for_sgd_above_for_signsgd() -> Evidence:
+    """Exact laws; f(x_0) - f* = 1/4. gamma = 1/16."""
+    ours = {name: expected_gap(law(step, 16)) for name, step in (("SGD", int), ("signSGD", sgn))}
+    holds = ours["SGD"] < Fraction(1, 4) < ours["signSGD"]
+    detail = f"gamma = 1/16: E f - f* = {float(ours['SGD']):.4f} (SGD), {float(ours['signSGD']):.4f} (signSGD), start 0.25"
+    return Evidence("exact", "proved" if holds else "refuted", detail, ours, covers="gamma = 1/16")
+
+
+@contrast.repaired
+def the_geometric_law_balances_every_edge() -> Evidence:
+    """Detailed balance of pi_k = 3^k across k -> k+1, any k: w stands for 3^k > 0. It implies stationarity for every m."""
+    w = Symbol("w", positive=True)
+    up, down = OUTCOMES[1][1], OUTCOMES[0][1]
+    return prove(Eq(w * up, 3 * w * down), kind="identity", covers="signSGD's law")
+
+
+@contrast.repaired
+def the_solved_law_is_the_geometric_one() -> Evidence:
+    """The linear system of the chain, solved in fractions without knowing the answer."""
+    for m in (1, 2, 4, 8):
+        weights = [Fraction(3) ** k for k in range(2 * m + 1)]
+        if law(sgn, m) != [w / sum(weights) for w in weights]:
+            return Evidence("exact", "refuted", f"the law for m = {m} is another one", covers="signSGD's law")
+    return Evidence("exact", "proved", "solved law = 3^k/sum for m = 1, 2, 4, 8", covers="signSGD's law")
+
+
+@contrast.repaired
+def signsgd_tends_to_the_maximum() -> Evidence:
+    """max f - E f = (gamma/4)(1/2 - (2m+1)/(3^(2m+1) - 1)) <= gamma/8: the mean of a truncated geometric variable."""
+    gaps = {m: Fraction(1, 2) - expected_gap(law(sgn, m)) for m in (1, 2, 4, 8, 16)}
+    formula = {m: Fraction(1, 4 * m) * (Fraction(1, 2) - Fraction(2 * m + 1, 3 ** (2 * m + 1) - 1)) for m in gaps}
+    good = gaps == formula and all(gap <= Fraction(1, 8 * m) for m, gap in gaps.items())
+    detail = "max f - E f = gamma/8 up to a truncation, equal to its closed form for m = 1, 2, 4, 8, 16"
+    return Evidence("exact", "proved" if good else "refuted", detail, gaps, covers="signSGD's objective")
+
+
+@contrast.repaired
+def sgd_tightens_with_gamma() -> Evidence:
+    gaps = {m: expected_gap(law(int, m)) for m in (4, 8, 16, 32)}
+    good = all(gap < Fraction(5, 2 * m) for m, gap in gaps.items()) and sorted(gaps.values(), reverse=True) == [*gaps.values()]
+    detail = "E f - f* = " + ", ".join(f"{float(g):.4f} (gamma = 1/{m})" for m, g in gaps.items())
+    return Evidence("exact", "proved" if good else "refuted", detail, gaps, covers="SGD's objective")
+
+
+@contrast.repaired
+def simulated_signsgd_follows_the_law(seed: int = 0) -> Evidence:
+    return _simulated(SignSGD(1 / 8), sgn, seed).covering("signSGD's law")
+
+
+@contrast.repaired
+def simulated_sgd_follows_its_law(seed: int = 0) -> Evidence:
+    return _simulated(SGD(1 / 8), int, seed).covering("SGD's objective")
+
+
+def _simulated(method, step: Callable[[int], int], seed: int, runs: int = 4000, T: int = 600) -> Evidence:
+    """x_T of independent runs against the exact law at T = 600, which is the stationary one to 1e-9; gamma = 1/8 is dyadic."""
+    m = 8
+    pi = np.array([float(p) for p in law(step, m)])
+    last = simulate(Linear1D(), method, T, runs=runs, seed=seed, record=("x",), every=T)["x"][-1, :, 0]
+    return dkw(last, np.arange(-m, m + 1) / m, pi)
+
+
+# -- with feedback, and with tuning --------------------------------------------------------------------------------------
+
+feedback = Claim(
+    "counterexample-1-ef",
+    "Sections 1 and 3 (error feedback fixes the example)",
+    "EF-SIGNSGD solves Counterexample 1: in one dimension its iterates are those of SGD, and its memory stays 0",
+)
+
+
+@feedback.printed
+def the_compressor_is_the_identity() -> Evidence:
+    p = Symbol("p", real=True)
+    signed = Piecewise((1, p >= 0), (-1, True))
+    return prove(Eq(Abs(p) * signed, p), covers="one step, from e = 0").covering("one step, from e = 0")
+
+
+@feedback.printed
+def simulated_runs_coincide_bit_for_bit(seed: int = 0) -> Evidence:
+    runs = {"runs": 500, "seed": seed, "record": ("x", "e_norm"), "x0": np.zeros(1)}
+    ef = simulate(Linear1D(), EFSGD(0.3, ScaledSign()), 200, **runs)
+    plain = simulate(Linear1D(), SGD(0.3), 200, **runs)
+    same = np.array_equal(ef["x"], plain["x"]) and not ef["e_norm"].any()
+    detail = f"{'equal' if same else 'different'} iterates in 500 runs of 200 steps, e = 0"
+    return Evidence("exact", "supported" if same else "refuted", detail, covers="one step, from e = 0")
+
+
+tuning = Claim(
+    "counterexample-1-tuning",
+    "Section 3, after Remark 1",
+    "increasing the batch-size or tuning the step-size may still allow convergence",
+)
+
+
+def batch_drift(b: int, zero: int = 0) -> Fraction:
+    """E sign(mean of b gradients): 4 k - (b - k) with k ~ Binomial(b, 1/4); sign(0) = zero."""
+    quarter = Fraction(1, 4)
+    mass = (comb(b, k) * quarter**k * (1 - quarter) ** (b - k) for k in range(b + 1))
+    return sum((p * (sgn(5 * k - b) or zero) for k, p in enumerate(mass)), Fraction(0))
+
+
+@tuning.printed
+def batches_of_three_turn_the_drift() -> Evidence:
+    drifts = {b: batch_drift(b) for b in range(1, 9)}
+    good = drifts[1] == Fraction(-1, 2) and drifts[3] > 0
+    detail = f"E sign: {', '.join(f'{float(v):+.3f} (b={b})' for b, v in drifts.items())}; sign(0) = 0"
+    return Evidence("exact", "proved" if good else "refuted", detail, {str(b): v for b, v in drifts.items()}, covers="batch")
+
+
+@tuning.printed
+def a_step_size_that_knows_x_reaches_the_minimum() -> Evidence:
+    """gamma_t = x_t + 1: g = 4 (w.p. 1/4) leads to -1 at once, and there the step is 0: P(not there at t) <= (3/4)^t."""
+    reach = And(Eq(project(x - (x + 1)), -1), Eq(project(-1 + 0 * x), -1))
+    return prove(reach, [feasible], covers="step")
+
+
+@tuning.printed
+def the_best_step_reaches_it_too(seed: int = 0) -> Evidence:
+    problem = Linear1D()
+    trace = simulate(problem, SignSGD(BestStep(problem)), 200, runs=2000, seed=seed, every=200)
+    there = int((trace["f"][-1] == problem.f_star).sum())
+    outcome = "supported" if there == 2000 else "refuted"  # (3/4)^200 * 2000 = 2e-22
+    return Evidence("statistics", outcome, f"{there} of 2000 runs with line search end at x* exactly", covers="step")
+
+
+if __name__ == "__main__":
+    main(__file__)
