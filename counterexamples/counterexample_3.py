@@ -1,0 +1,327 @@
+r"""Counterexample 3 is true for sign(0) = 0 in the update, and false for sign(0) = 1; its gradient is half of grad f.
+
+Statement   f(x) = <a_1, x>^2 + <a_2, x>^2, a_{1,2} = +-(1, -1) + eps (1, 1), 0 < eps < 1, stochastic gradient
+            grad <a_i, x>^2 with i = 1 or 2, each w.p. 1/2. From x_0 = (1, 1), signSGD with any step-size sequence stays on
+            x1 + x2 = 2 and f(x_t) >= f(x_0) almost surely.
+Source      Section 3, Counterexample 3
+Idea        g = 2 <a_i, x> a_i and sign(a_1) = (1, -1) = -sign(a_2), so sign(g) = +-(1, -1) unless <a_i, x> = 0. On the line
+            x1 + x2 = 2 there is such a point for each i, and a step can lead there: then g = 0 and the convention decides.
+            f = 2 v^2 + 2 eps^2 u^2 with u = x1 + x2, v = x1 - x2, so on the line f >= 8 eps^2 = f(x_0).
+Conventions sign(0) in the update decides, and here it must be 0, where Counterexample 2 needed +-1 in its subgradient.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+from sympy import And, Eq, Ge, Implies, Or, Piecewise, Rational, Symbol
+
+from efcheck.claims import Claim, main
+from efcheck.compressors import ScaledSign
+from efcheck.evidence import Evidence, exact, prove
+from efcheck.methods import BestStep, EFSGD, SignSGD
+from efcheck.problems import LeastSquares2D
+from efcheck.simulate import simulate
+
+SECTION = "Section 3, Counterexample 3"
+x1, x2 = Symbol("x1", real=True), Symbol("x2", real=True)
+eps = Symbol("epsilon", positive=True)
+gamma = Symbol("gamma", nonnegative=True)
+ROWS = ((1 + eps, -1 + eps), (-1 + eps, 1 + eps))
+
+
+def inner(i: int, a=x1, b=x2):
+    """<a_i, x>."""
+    return ROWS[i][0] * a + ROWS[i][1] * b
+
+
+def f(a, b):
+    return inner(0, a, b) ** 2 + inner(1, a, b) ** 2
+
+
+def gradient(i: int):
+    """grad <a_i, x>^2 by differentiation, not by the formula that is to be checked."""
+    square = inner(i) ** 2
+    return square.diff(x1), square.diff(x2)
+
+
+def sgn(v, zero: int):
+    """sign(v) with sign(0) = zero, as SymPy."""
+    return Piecewise((1, v > 0), (-1, v < 0), (zero, True))
+
+
+def step(i: int, zero: int):
+    """One signSGD step with the gradient of <a_i, x>^2."""
+    g1, g2 = gradient(i)
+    return x1 - gamma * sgn(g1, zero), x2 - gamma * sgn(g2, zero)
+
+
+def fractional(epsilon: Fraction, picks: tuple[int, ...]):
+    """The stochastic gradient on Fractions, with i_t = picks[t]."""
+    rows = ((1 + epsilon, -1 + epsilon), (-1 + epsilon, 1 + epsilon))
+
+    def g(t: int, x: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
+        a = rows[picks[t]]
+        e = 2 * (a[0] * x[0] + a[1] * x[1])
+        return (e * a[0], e * a[1])
+
+    return g
+
+
+def fractional_f(epsilon: Fraction, x: tuple[Fraction, ...]) -> Fraction:
+    u, v = x[0] + x[1], x[0] - x[1]
+    return (v + epsilon * u) ** 2 + (-v + epsilon * u) ** 2
+
+
+def explore(zero: int, holds, what: str, T: int = 3) -> Evidence:
+    """Exact signSGD from (1, 1) over all picks of T gradients and all steps from {eps/2, eps, 1/2, 1}: does `holds` fail?"""
+    epsilon = Fraction(1, 2)
+    runs = 0
+    sizes = (Fraction(1, 4), Fraction(1, 2), Fraction(1))
+    for picks in product((0, 1), repeat=T):
+        for gammas in product(sizes, repeat=T):
+            path = exact.sign_sgd(fractional(epsilon, picks), (Fraction(1), Fraction(1)), list(gammas), zero=zero)
+            runs += 1
+            for t, x in enumerate(path):
+                if not holds(epsilon, x):
+                    detail = (
+                        f"sign(0) = {zero}, epsilon = 1/2, i = {[i + 1 for i in picks[:t]]}, "
+                        f"gamma = {', '.join(map(str, gammas[:t]))}: x_{t} = ({x[0]}, {x[1]}), "
+                        f"f = {fractional_f(epsilon, x)}, f(x_0) = 2; so not {what}"
+                    )
+                    data = {"x": list(x), "picks": list(picks[:t]), "gamma": list(gammas[:t]), "zero": zero}
+                    return Evidence("witness", "refuted", detail, data, covers=f"zero={zero}")
+    return Evidence("exact", "supported", f"sign(0) = {zero}: {what} in {runs} exact runs", covers=f"zero={zero}")
+
+
+def on_line(epsilon: Fraction, x) -> bool:
+    return x[0] + x[1] == 2
+
+
+def not_below(epsilon: Fraction, x) -> bool:
+    return fractional_f(epsilon, x) >= fractional_f(epsilon, (Fraction(1), Fraction(1)))
+
+
+# -- the gradient --------------------------------------------------------------------------------------------------------
+
+multiple = Claim("counterexample-3-gradient", SECTION, "the stochastic gradient is e a_1 or e a_2 for some scalar e")
+
+
+@multiple.printed
+def the_scalar_is_twice_the_inner_product() -> Evidence:
+    same = [Eq(g.expand(), (2 * inner(i) * a).expand()) for i in (0, 1) for g, a in zip(gradient(i), ROWS[i], strict=True)]
+    return prove(And(*same), kind="identity")
+
+
+unbiased = Claim(
+    "counterexample-3-unbiased",
+    "Section 1, E[g_t] = grad f(x_t); Section 3, Counterexample 3",
+    "the stochastic gradient of Counterexample 3 has E[g] = grad f(x)",
+    repaired="E[g] = grad f(x)/2",
+    expect="refuted",
+)
+
+
+def expectation(factor):
+    pairs = zip(gradient(0), gradient(1), (x1, x2), strict=True)
+    return And(*(Eq(((a + b) / 2).expand(), (factor * f(x1, x2).diff(x)).expand()) for a, b, x in pairs))
+
+
+@unbiased.printed
+def a_factor_of_two_is_missing() -> Evidence:
+    return prove(expectation(1), [eps < 1])
+
+
+@unbiased.repaired
+def it_is_half_the_gradient() -> Evidence:
+    return prove(expectation(Rational(1, 2)), kind="identity")
+
+
+# -- the sign, the line, the objective -----------------------------------------------------------------------------------
+
+signs = Claim(
+    "counterexample-3-sign",
+    SECTION,
+    "from x_0 = (1, 1): sign(g) = +-(1, -1)",
+    repaired="wherever <a_i, x> != 0 (x_0 among them) sign(g) = +-(1, -1); where <a_i, x> = 0, g = 0 and its sign is the convention's",
+    expect="refuted",
+)
+
+
+def antidiagonal(i: int):
+    s1, s2 = (sgn(g, 0) for g in gradient(i))
+    return And(Eq(s1, -s2), Or(Eq(s1, 1), Eq(s1, -1)))
+
+
+@signs.printed
+def the_line_holds_a_point_without_gradient() -> Evidence:
+    """Any point of the line can be reached from x_0 by one step."""
+    return prove(antidiagonal(0), [Eq(x1 + x2, 2), eps < 1])
+
+
+@signs.repaired
+def everywhere_else() -> Evidence:
+    both = And(*(Implies(Or(inner(i) > 0, inner(i) < 0), antidiagonal(i)) for i in (0, 1)))
+    return prove(both, [eps < 1], covers="g != 0")
+
+
+@signs.repaired
+def at_the_start_it_is_nonzero() -> Evidence:
+    return prove(And(inner(0, 1, 1) > 0, inner(1, 1, 1) > 0), [eps < 1], covers="x_0")
+
+
+def invariant(zero: int) -> Evidence:
+    """x1 + x2 does not change, whatever i and gamma: the induction step for any step-size sequence."""
+    stays = And(*(Eq(a + b, x1 + x2) for a, b in (step(0, zero), step(1, zero))))
+    return prove(stays, [eps < 1], covers=f"zero={zero}")
+
+
+line = Claim(
+    "counterexample-3-line",
+    SECTION,
+    "SIGNSGD with any step-size sequence remains stuck along the line x1 + x2 = 2",
+    repaired="it does for every step sequence and every draw if sign(0) = 0 in the update; not if sign(0) = +-1",
+    expect="refuted",
+)
+
+
+@line.printed
+def plus_one_leaves_it() -> Evidence:
+    return explore(1, on_line, "x1 + x2 = 2")
+
+
+@line.printed
+def minus_one_leaves_it() -> Evidence:
+    return explore(-1, on_line, "x1 + x2 = 2")
+
+
+@line.printed
+def zero_does_not() -> Evidence:
+    return explore(0, on_line, "x1 + x2 = 2")
+
+
+@line.repaired
+def the_line_is_invariant_for_zero() -> Evidence:
+    return invariant(0)
+
+
+@line.repaired
+def and_for_no_other_convention() -> Evidence:
+    outcomes = [invariant(zero).outcome for zero in (-1, 1)]
+    verdict = "proved" if outcomes == ["refuted", "refuted"] else "refuted"
+    return Evidence("witness", verdict, "the induction step is refuted for sign(0) = +-1", covers="zero=+-1")
+
+
+stuck = Claim(
+    "counterexample-3",
+    SECTION,
+    "from x_0 = (1, 1), for any step-size sequence: f(x_t) >= f(x_0) almost surely",
+    repaired="true for every step sequence and every draw if sign(0) is 0 or -1 in the update; false if sign(0) = 1",
+    expect="refuted",
+)
+
+
+@stuck.printed
+def plus_one_is_refuted() -> Evidence:
+    return explore(1, not_below, "f(x_t) >= f(x_0)")
+
+
+@stuck.printed
+def zero_is_not() -> Evidence:
+    return explore(0, not_below, "f(x_t) >= f(x_0)")
+
+
+@stuck.printed
+def minus_one_is_not() -> Evidence:
+    return explore(-1, not_below, "f(x_t) >= f(x_0)")
+
+
+@stuck.repaired
+def beyond_the_line_f_is_at_least_f_of_the_start() -> Evidence:
+    return prove(Ge(f(x1, x2), f(1, 1)), [x1 + x2 >= 2], covers="consequence")
+
+
+@stuck.repaired
+def zero_keeps_the_line() -> Evidence:
+    return invariant(0)
+
+
+@stuck.repaired
+def minus_one_never_comes_closer() -> Evidence:
+    """x1 + x2 can only grow: g = 0 moves x by +gamma (1, 1)."""
+    grows = And(*(a + b >= x1 + x2 for a, b in (step(0, -1), step(1, -1))))
+    return prove(grows, [eps < 1], covers="zero=-1")
+
+
+@stuck.repaired
+def and_plus_one_falls_below() -> Evidence:
+    found = explore(1, not_below, "f(x_t) >= f(x_0)")
+    return Evidence("witness", "proved" if found.outcome == "refuted" else "refuted", found.detail, covers="zero=1")
+
+
+best = Claim(
+    "counterexample-3-best-step",
+    "Section 3, before Counterexample 2 (adaptively chosen optimal step-sizes)",
+    "with the best possible step at every iteration SIGNSGD does not converge on Counterexample 3, under every sign(0)",
+)
+
+
+@best.printed
+def the_best_point_of_the_line_is_the_diagonal() -> Evidence:
+    """On x1 + x2 = c f = 2 v^2 + 2 eps^2 c^2 is least at v = 0."""
+    c = Symbol("c", real=True)
+    low = f(c / 2, c / 2)
+    return prove(Implies(Eq(x1 + x2, c), f(x1, x2) >= low), [eps < 1], covers="line search")
+
+
+@best.printed
+def no_gradient_vanishes_there() -> Evidence:
+    """So x_0 = (1, 1) is itself that point, sign(0) is never asked, and the best step is 0 for ever."""
+    return prove(And(inner(0, 1, 1) > 0, inner(1, 1, 1) > 0), [eps < 1], covers="conventions")
+
+
+@best.printed
+def simulated_line_search_stays(seed: int = 0) -> Evidence:
+    least = np.inf
+    for zero in (-1, 0, 1):
+        problem = LeastSquares2D(0.5)
+        method = SignSGD(BestStep(problem), zero=zero)
+        trace = simulate(problem, method, 200, runs=200, seed=seed)
+        least = min(least, float(trace["f"].min() / trace["f"][0, 0]))
+    outcome = "supported" if least >= 1 - 1e-12 else "refuted"  # f is a sum of squares of size one
+    return Evidence("search", outcome, f"least f(x_t)/f(x_0) = {least:.12g}, 600 runs", covers="line search")
+
+
+# -- the optimum, and error feedback -------------------------------------------------------------------------------------
+
+minimum = Claim("counterexample-3-minimum", SECTION, "x* = (0, 0) is the one minimum of f")
+
+
+@minimum.printed
+def nothing_else_is_as_low() -> Evidence:
+    return prove(f(x1, x2) > 0, [Or(x1 > 0, x1 < 0, x2 > 0, x2 < 0), eps < 1])
+
+
+feedback = Claim(
+    "counterexample-3-ef",
+    "Sections 1, 3 and 4 (error feedback fixes the example)",
+    "EF-SIGNSGD converges to x* on Counterexample 3 (constant step size, every draw)",
+    expect="supported",
+)
+
+
+@feedback.printed
+def every_run_ends_near_the_optimum(seed: int = 0) -> Evidence:
+    """All gradients vanish at x*, so a constant step converges; gamma = 0.05, 1000 runs, three epsilon."""
+    worst = 0.0
+    for epsilon in (0.2, 0.5, 0.9):
+        trace = simulate(LeastSquares2D(epsilon), EFSGD(0.05, ScaledSign()), 3000, runs=1000, seed=seed, every=3000)
+        worst = max(worst, float(trace["f"][-1].max() / trace["f"][0, 0]))
+    outcome = "supported" if worst < 1e-6 else "refuted"
+    return Evidence("search", outcome, f"largest f(x_3000)/f(x_0) in 3000 runs: {worst:.1e}", {"worst": worst})
+
+
+if __name__ == "__main__":
+    main(__file__)
