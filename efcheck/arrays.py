@@ -53,6 +53,33 @@ def sign(v: Array, zero: int) -> Array:
     return np.where(v >= 0, one, -one) if zero == 1 else np.where(v > 0, one, -one)
 
 
+def signed(v: Array, scale: Any, zero: int, out: Array) -> None:
+    """out = scale sign(v) with sign(+-0) = zero; scale >= 0 is a number or a column; out may not be v."""
+    if zero == 0:
+        np.sign(v, out=out)
+        out *= scale
+        return
+    # copysign is the fastest sign here; -0.0 + 0.0 is +0.0, so it sees one zero only, of the convention's sign
+    if zero == 1:
+        np.add(v, v.dtype.type(0), out=out)
+        np.copysign(scale, out, out=out)
+    else:
+        np.subtract(v.dtype.type(0), v, out=out)
+        np.copysign(scale, out, out=out)
+        np.negative(out, out=out)
+
+
+def row_dot(x: Array, y: Array) -> Array:
+    """sum_j x_j y_j on the last axis, (...,): a row's bits do not depend on how many rows there are.
+
+    A dot product for each row is the fastest such sum; above 8192 entries BLAS may cut it by its number of threads, and
+    in float32 it rounds more than a pairwise sum: there the pairwise sum is taken.
+    """
+    if x.dtype == np.float64 and y.dtype == np.float64 and x.shape[-1] <= 8192:
+        return np.asarray(np.vecdot(np.ascontiguousarray(x), np.ascontiguousarray(y)))
+    return np.asarray(np.multiply(x, y, order="C").sum(axis=-1))
+
+
 def sign_convention(value: Any) -> int:
     """`zero` as one of -1, 0, 1."""
     if value not in (-1, 0, 1) or isinstance(value, bool):

@@ -10,11 +10,13 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -111,6 +113,11 @@ class Form:
         """The first piece of evidence with the outcome that became the verdict."""
         return next((e for e in self.evidence if e.outcome == self.verdict), None)
 
+    def good(self, allow_missing: bool = False) -> bool:
+        """True if the verdict is the expected one, or, where that is forgiven, if only a missing extra left it open."""
+        lacks = self.verdict == "undecided" and any("missing_extra" in e.data for e in self.evidence)
+        return self.verdict == self.expected or (allow_missing and lacks)
+
     def to_json(self) -> dict[str, Any]:
         evidence = [e.to_json() for e in self.evidence]
         return {"verdict": self.verdict, "expected": self.expected, "evidence": evidence}
@@ -164,7 +171,7 @@ class Audit:
 
     def passed(self, allow_missing: bool = False) -> bool:
         """True if every verdict is as expected and everything ran; missing extras are forgiven on request."""
-        good = [r.as_expected or (allow_missing and bool(r.missing_extras) and not r.errors) for r in self.results]
+        good = [not r.errors and all(form.good(allow_missing) for form in r.forms) for r in self.results]
         return not self.errors and all(good)
 
     def to_json(self) -> dict[str, Any]:
@@ -190,7 +197,7 @@ def audit(
     ----------
     paths : files or folders of claims; the paper's own by default
     only : id or ids; "counterexample-2" also selects "counterexample-2-line"
-    jobs : worker processes (they start anew, so a script that asks for more than one needs a __main__ guard); None is one
+    jobs : worker processes; None is one (they start anew: a script that asks for more needs a __main__ guard)
     seed : handed to every check that takes a `seed`; verdicts do not depend on `jobs`
     progress : called with (id, done, total)
 
@@ -215,6 +222,8 @@ def audit(
                 continue
             seen[claim.id] = path
             tasks.append((path, claim.id))
+    if not tasks and not errors:
+        raise argument_error("path", "hold at least one claim", ", ".join(map(str, files)) or "no file")
     wanted = [only] if isinstance(only, str) else None if only is None else list(only)
     if wanted is not None:
         for word in wanted:
@@ -259,19 +268,36 @@ def _run_all(
             progress(task[1], len(results), len(tasks))
 
     workers = min(jobs, len(tasks))
+    others = set(multiprocessing.active_children())
     if workers <= 1:
         for task in tasks:
             done(task, _run_one(*task, seed))
     else:  # spawned, not forked: the parent may hold threads
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            futures = {pool.submit(_run_one, *task, seed): task for task in tasks}
             try:
+                with _interrupts_held():  # the workers inherit it: Ctrl-C is the parent's to handle
+                    futures = {pool.submit(_run_one, *task, seed): task for task in tasks}
                 for future in as_completed(futures):
                     done(futures[future], future.result())
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                for worker in set(multiprocessing.active_children()) - others:
+                    worker.terminate()  # or leaving the pool would wait for the checks that are running
                 raise
     return tuple(results[task] for task in tasks)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """SIGINT waits until the end of the block; processes started inside never see it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run_one(path: Path, id: str, seed: int) -> Result:

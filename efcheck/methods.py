@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
-from efcheck.arrays import Array, sign_convention
+from efcheck.arrays import Array, sign_convention, signed
 from efcheck.errors import argument_error, real
 
 State: TypeAlias = dict[str, Array]
@@ -53,6 +53,10 @@ class BestStep:
     """
 
     problem: LineSearchable
+
+    def __post_init__(self) -> None:
+        if isinstance(self.problem, type) or not hasattr(self.problem, "line_search"):
+            raise argument_error("problem", "have line_search(x, direction)", type(self.problem).__name__)
 
 
 class Method:
@@ -239,22 +243,6 @@ class EF21(Method):
         compress(p, out)
         state["h"] += out
         np.copyto(out, state["h"])
-
-
-def signed(p: Array, scale: Any, zero: int, out: Array) -> None:
-    """out = scale sign(p) with sign(+-0) = zero; scale >= 0 is a number or a column. p is not changed."""
-    if zero == 0:
-        np.sign(p, out=out)
-        out *= scale
-        return
-    # copysign is the fastest sign here, and p + 0.0 turns -0.0 into +0.0, whose sign is then the convention's
-    if zero == 1:
-        np.add(p, 0.0, out=out)
-        np.copysign(scale, out, out=out)
-    else:
-        np.subtract(0.0, p, out=out)
-        np.copysign(scale, out, out=out)
-        np.negative(out, out=out)
 
 
 def checked_steps(value: Any, where: str = "gamma") -> Array:

@@ -20,8 +20,12 @@ _STYLES = {"proved": "green", "refuted": "red", "supported": "cyan", "undecided"
 def print_audit(audit: Audit, console: Console | None = None) -> None:
     """A table with a line or two for each claim, then a summary, then whatever differs from what was expected."""
     console = console or Console()
-    table = Table("claim", "source", "printed", "repaired", "evidence", box=None, pad_edge=False, header_style="bold")
-    table.columns[0].no_wrap = table.columns[2].no_wrap = table.columns[3].no_wrap = True
+    if not console.is_terminal:
+        console.width = max(console.width, 150)  # a pipe has no width of its own
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    for name, width in (("claim", _widest(audit)), ("source", 27), ("printed", 9), ("repaired", 9)):
+        table.add_column(name, width=width, no_wrap=True, overflow="ellipsis")
+    table.add_column("evidence", ratio=1, no_wrap=True, overflow="ellipsis")
     for result in audit.results:
         repaired = "" if result.repaired is None else _verdict(result.repaired)
         table.add_row(result.id, escape(result.source), _verdict(result.printed), repaired, escape(_words(result)))
@@ -65,17 +69,16 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def _widest(audit: Audit) -> int:
+    return max((len(r.id) for r in audit.results), default=5)
+
+
 def _verdict(form: Form) -> str:
-    mark = "" if form.verdict == form.expected else "  (!)"
+    mark = "" if form.verdict == form.expected else "!"
     return f"[{_STYLES[form.verdict]}]{form.verdict}[/]{mark}"
 
 
 def _words(result: Result) -> str:
-    """What decided the printed form, then the repaired one, in a few words."""
-    pieces = []
-    for form in result.forms:
-        evidence = form.deciding
-        if evidence is not None:
-            detail = evidence.detail if len(evidence.detail) <= 90 else evidence.detail[:87] + "..."
-            pieces.append(f"{evidence.kind}: {detail}")
-    return "\n".join(pieces)
+    """What decided the printed form, in a few words."""
+    evidence = result.printed.deciding
+    return "" if evidence is None else f"{evidence.kind}: {evidence.detail}"

@@ -17,11 +17,11 @@ import numpy as np
 
 from efcheck.arrays import Array, Generator, finite, float_array
 from efcheck.errors import argument_error, integer
-from efcheck.methods import BestStep, Method, State, checked_steps, is_adaptive
+from efcheck.methods import SGD, BestStep, Method, State, checked_steps, is_adaptive
 from efcheck.span import GradientSpan
 
 TILE = 16
-_CACHE_BYTES = 800_000  # of a core's second-level cache, for the five (rows, d) arrays of a step
+_CACHE_BYTES = 5_000_000  # for the five (rows, d) arrays of a step; measured: smaller blocks lose more to call overhead
 _CHUNK = 64  # steps of noise drawn at once
 _NOISE, _COMPRESSOR, _START = range(3)  # streams
 _SCALARS = ("f", "e_norm", "g_norm", "density", "g_density", "span_distance")
@@ -179,10 +179,9 @@ class _Job:
             raise argument_error("gamma", f"have shape ({runs},), one step size for each run", f"shape {np.shape(gamma)}")
         if hasattr(method.compressor, "check"):
             method.compressor.check(d)
-        if block is None:
-            rows = max(TILE, _CACHE_BYTES // (5 * kind.itemsize * d) // TILE * TILE)
-        else:
-            rows = -(-integer("block", block, 1) // TILE) * TILE
+        block = max(1, _CACHE_BYTES // (5 * kind.itemsize * d)) if block is None else integer("block", block, 1)
+        even = -(-runs // -(-runs // block))  # blocks of equal size
+        rows = -(-even // TILE) * TILE
         times = np.arange(0, T + 1, every)
         times = times if times[-1] == T else np.append(times, T)
         n = len(times)
@@ -231,6 +230,8 @@ class _Block:
         self.tiles = [slice(i, i + TILE) for i in range(0, self.rows, TILE)]
         self.noise_streams = job.streams(_NOISE, start, self.rows)
         self.compressor_streams = job.streams(_COMPRESSOR, start, self.rows)
+        # scaled sign and plain SGD hand a NaN on to delta, where it is seen; others may hide it or refuse it
+        self.hides_nan = not (isinstance(job.method, SGD) or hasattr(job.method.compressor, "compress_into"))
         self.frozen = np.zeros(self.rows, bool)
         self.kept: dict[str, Array] = {}
         self.rowwise = bool(getattr(job.problem, "rowwise", False))
@@ -271,7 +272,8 @@ class _Block:
         method = self.job.method
         gamma = None if method.linear else self.steps(t, x, g, None)
         p = method.propose(g, gamma, state)
-        self._freeze(t, p, x, state)
+        if self.hides_nan:
+            self._freeze(t, p, x, state)
         method.direction(p, state, self._compress, delta)
         if method.linear:
             delta *= self.steps(t, x, g, delta)
@@ -305,7 +307,7 @@ class _Block:
             for name, buffer in (("x", x), ("e", state.get("e"))):
                 if buffer is not None:
                     whole = buffer.copy()
-                    if self.kept:
+                    if name in self.kept:
                         whole[self.frozen] = self.kept[name]
                     self.kept[name] = whole[now]
             self.frozen = now
@@ -318,7 +320,7 @@ class _Block:
         else:
             given = job.x0[self.start : self.start + self.real]
             x = np.concatenate([given, np.repeat(given[-1:], self.rows - self.real, axis=0)])
-        return np.ascontiguousarray(x, dtype=job.dtype)
+        return finite("x0", np.ascontiguousarray(x, dtype=job.dtype))  # float32 has a smaller range
 
     def _gradients(self) -> Callable[[Array, Array], None]:
         """gradients(x, out): one stochastic gradient for each row."""
@@ -427,10 +429,9 @@ class _Block:
             "g_density": lambda: density(g[: self.real]),
         }
         off = np.arange(self.start, self.start + self.real)[self.frozen[: self.real]]
+        if off.size:  # these rows may not be finite, and density refuses that
+            g, p = (np.where(self.frozen[:, None], v.dtype.type(0), v) for v in (g, p))
         for name in self.job.records.keys() & measures.keys():
-            if name == "g_density":
-                finite_rows = np.isfinite(g[: self.real]).all(axis=1)
-                g = np.where(finite_rows[:, None], g[: self.real], 0.0)
             self.job.records[name][row, here] = measures[name]()
             self.job.records[name][row, off] = np.nan
 
@@ -441,8 +442,10 @@ class _Block:
 
 def _projection(problem: Any) -> Callable[[Array], None] | None:
     """Projection in place, or None where the problem has no constraint."""
+    from efcheck.problems.base import Problem
+
     project = getattr(problem, "project", None)
-    if project is None or getattr(problem, "constrained", True) is False:
+    if project is None or getattr(type(problem), "project", None) is Problem.project:
         return None
     return lambda x: np.copyto(x, project(x))
 

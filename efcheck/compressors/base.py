@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from efcheck.arrays import Array, Generator, finite_vectors
+from efcheck.arrays import Array, Generator, finite_vectors, row_dot
 from efcheck.compressors.wire import Bits, Float32
 from efcheck.errors import argument_error, integer
 
@@ -183,7 +183,7 @@ def as_compressor(inner: Any) -> Compressor:
 def row_mean(x: Array, count: Any) -> Array:
     """sum(x) / count on the last axis of float64 x >= 0, kept as an axis; through max x where the sum overflows."""
     with np.errstate(over="ignore"):
-        mean: Array = np.add.reduce(x, axis=-1, keepdims=True) / count
+        mean: Array = row_dot(x, np.ones(x.shape[-1]))[..., None] / count
     if not np.isfinite(mean).all():
         top = x.max(axis=-1, keepdims=True)
         safe = np.where(top > 0, top, 1)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from efcheck.arrays import Array, sign_convention
+from efcheck.arrays import Array, sign_convention, signed
 from efcheck.compressors.base import Compressor, row_mean
 from efcheck.compressors.signs import check_one_bit
 from efcheck.compressors.wire import Bits, Float32, bits_float, float_bits, narrow, scale32
@@ -41,19 +41,15 @@ class ScaledSign(Compressor):
         object.__setattr__(self, "zero", sign_convention(self.zero))
 
     def _kernel(self, v: Array, u: Array) -> Array:
-        out = np.abs(v)
-        scale = narrow(row_mean(out.astype(np.float64, copy=False), v.shape[-1]), v.dtype)
-        if self.zero == 0:
-            np.sign(v, out=out)
-            np.multiply(out, scale, out=out)
-        elif self.zero == 1:  # -0.0 + 0.0 is 0.0: copysign then sees one zero only, of the wanted sign
-            np.add(v, v.dtype.type(0), out=out)
-            np.copysign(scale, out, out=out)
-        else:
-            np.subtract(v.dtype.type(0), v, out=out)
-            np.copysign(scale, out, out=out)
-            np.negative(out, out=out)
+        out = np.empty_like(v)
+        self.compress_into(v, out)
         return out
+
+    def compress_into(self, v: Array, out: Array) -> None:
+        """out = C(v), without validation and without a new array: v contiguous, out another array of its shape."""
+        np.abs(v, out=out)
+        scale = narrow(row_mean(out.astype(np.float64, copy=False), v.shape[-1]), v.dtype)
+        signed(v, scale, self.zero, out)
 
     def _delta(self, d: int) -> float:
         return 1 / d

@@ -266,15 +266,15 @@ def decide(relation: Any, assume: Any, timeout_s: float, kind: str, covers: str)
     suffix = "; points where a side is undefined are outside" if restricted else ""
     scope = _scope(symbols, hypotheses) + suffix
     if identity:
-        return evidence("proved", f"the two sides have difference 0 after expansion{scope}")
+        return evidence("proved", f"the two sides are equal after expansion{scope}")
     if relation == sympy.true:
-        return evidence("proved", f"SymPy evaluates the relation to true{scope}")
+        return evidence("proved", f"true by evaluation{scope}")
 
     answer = _check([*relaxed.base, relaxed.negation], deadline, 0.6 if whole else 0.9, True)
     if whole and answer != z3.unsat:
         answer = _check([*mixed.base, mixed.negation], deadline, 0.8, False)
     if answer == z3.unsat:
-        return evidence("proved", f"z3: the negation has no solution{scope}")
+        return evidence("proved", f"no counterexample exists{scope}")
 
     until = max(deadline, time.perf_counter() + 2.0)
     tried = 0
@@ -464,7 +464,7 @@ def _violation(relation: Any, hypotheses: list[Any], point: dict[Any, Any]) -> s
         raise Unconfirmed
     if isinstance(relation, Relational):
         return f"{_number(relation.lhs, point)} {relation.rel_op} {_number(relation.rhs, point)}"
-    return "SymPy evaluates the relation to false" if relation == sympy.false else str(relation)
+    return "false by evaluation" if relation == sympy.false else "the statement does not hold there"
 
 
 def _hypotheses(symbols: list[Any], hypotheses: list[Any]) -> str:

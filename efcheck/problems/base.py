@@ -110,8 +110,3 @@ class Problem(ABC):
 def output(x: Array, out: Array | None) -> Array:
     """`out`, or a new C-ordered array like x."""
     return np.empty(x.shape, dtype=x.dtype) if out is None else out
-
-
-def row_dot(x: Array, y: Array) -> Array:
-    """sum_j x_j y_j on the last axis without BLAS: each row's bits stay the same whatever the number of rows."""
-    return np.asarray(np.multiply(x, y, order="C").sum(axis=-1))

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from efcheck.arrays import Array
+from efcheck.arrays import Array, row_dot
 from efcheck.errors import argument_error
-from efcheck.problems.base import Problem, output, row_dot
+from efcheck.problems.base import Problem, output
 from efcheck.problems.least_squares import matrix, vector
 from efcheck.problems.losses import Loss, as_loss
 from efcheck.problems.optimum import minimise, multipliers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from efcheck.arrays import Array, Generator
+from efcheck.arrays import Array, Generator, row_dot
 from efcheck.errors import integer, real
-from efcheck.problems.base import Problem, output, row_dot
+from efcheck.problems.base import Problem, output
 from efcheck.problems.steps import quadratic_step
 
 

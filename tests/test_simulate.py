@@ -1,0 +1,554 @@
+"""The simulator: invariances, streams, divergence, records, errors."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import efcheck.compressors as c
+from efcheck import Trace, simulate
+from efcheck.errors import ArgumentError
+from efcheck.methods import EF21, EFSGD, SGD, BestStep, CompressedSGD, SignSGD
+from efcheck.problems import LeastSquares, LeastSquares2D, Linear1D, NonSmooth2D, SignAligned, SparseNoise
+
+EPS = np.finfo(float).eps
+RNG = np.random.default_rng(2019)
+WIDE = LeastSquares(RNG.normal(size=(5, 37)), RNG.normal(size=5))
+ORIENTED = np.abs(RNG.normal(size=(7, 6))) * [1, -1, 1, 1, -1, -1] + 0.1 * np.array([1, -1, 1, 1, -1, -1])
+
+
+class Own:
+    """What a user may bring: d and gradient(x, rng), with draws of its own and a product by BLAS."""
+
+    d = 6
+
+    def __init__(self) -> None:
+        self.H = np.diag(np.arange(1.0, 7.0)) + 0.1
+
+    def gradient(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return x @ self.H.astype(x.dtype) - 1 + rng.standard_normal(x.shape)
+
+
+PROBLEMS: dict[str, Any] = {
+    "linear1d": Linear1D(),
+    "nonsmooth2d": NonSmooth2D(0.5),
+    "leastsquares2d": LeastSquares2D(0.5),
+    "sparse": SparseNoise(6, 3.0),
+    "aligned": SignAligned(ORIENTED, "logistic", b=RNG.normal(size=7)),
+    "least-squares": WIDE,
+    "own": Own(),
+}
+
+COMPRESSORS: dict[str, Any] = {
+    "identity": c.Identity(),
+    "sign": c.Sign(),
+    "sign-plus": c.Sign(1),
+    "scaled-sign": c.ScaledSign(),
+    "scaled-sign-0": c.ScaledSign(0),
+    "onebit": c.OneBit(),
+    "top-2": c.TopK(2),
+    "top-share": c.TopK(0.5),
+    "random-2": c.RandomK(2),
+    "random-unbiased": c.RandomK(3, unbiased=True),
+    "lowrank": c.LowRank(1, (2, 3)),
+    "qsgd": c.QSGD(4),
+    "terngrad": c.TernGrad(),
+    "scaled": c.Scaled(c.QSGD(1), 0.3),
+    "blockwise": c.Blockwise(c.ScaledSign(), (2, 4)),
+    "blockwise-random": c.Blockwise(c.RandomK(1), (3, 3)),
+    "own": lambda v, rng=None: 0.5 * v,
+}
+RANDOM = ("random-2", "random-unbiased", "qsgd", "terngrad", "scaled", "blockwise-random")
+
+RULES: dict[str, Any] = {
+    "number": 0.05,
+    "array": np.array([0.05, 0.01, 0.0, 0.1]),
+    "schedule": lambda t: 0.1 / (1 + t),
+    "schedule-array": lambda t: np.array([0.1, 0.05, 0.02, 0.0]) / (1 + t) ** 0.5,
+    "adaptive": lambda t, x, g: 0.1 / (1 + np.linalg.norm(g, axis=1)),
+}
+
+
+def same(a: Trace, b: Trace, runs: int) -> None:
+    """The first `runs` runs of both traces are bitwise equal, at the times that both have."""
+    times, i, j = np.intersect1d(a.t, b.t, return_indices=True)
+    assert len(times) >= 2
+    for name in a.names:
+        # at t = T of one trace, the records of g_t are NaN there alone; states are compared everywhere
+        left, right = a[name][i, :runs], b[name][j, :runs]
+        np.testing.assert_array_equal(left, right, err_msg=name)
+
+
+# ---------------------------------------------------------------- the virtual iterate
+
+
+def steps_of(rule: Any, trace: Trace) -> np.ndarray:
+    """gamma_t for t < T as (T, runs, 1), computed here and not by the simulator."""
+    T, runs = len(trace.t) - 1, trace["x"].shape[1]
+    if not callable(rule):
+        values = [rule] * T
+    elif rule.__code__.co_argcount == 3:
+        values = [rule(t, trace["x"][t], trace["g"][t]) for t in range(T)]
+    else:
+        values = [rule(t) for t in range(T)]
+    return np.stack([np.broadcast_to(np.asarray(v, float), (runs,)) for v in values])[:, :, None]
+
+
+def identity_gap(trace: Trace, rule: Any) -> float:
+    """Largest |x_t - e_t - (x_0 - sum gamma g)| over all t and entries, in units of T eps times the largest term."""
+    moved = np.cumsum(steps_of(rule, trace) * trace["g"][:-1], axis=0)
+    virtual = trace["x"] - trace["e"]
+    gap = np.abs(virtual[1:] - (virtual[0] - moved)).max()
+    scale = max(np.abs(v).max() for v in (trace["x"], trace["e"], moved))
+    return float(gap / (EPS * len(moved) * scale))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", COMPRESSORS)
+def test_x_minus_e_follows_sgd_on_the_same_gradients(name: str, rule: str) -> None:
+    method = EFSGD(RULES[rule], COMPRESSORS[name])
+    trace = simulate(SparseNoise(6, 3.0), method, 40, runs=4, record=("x", "e", "g"))
+    assert not trace.diverged.any()
+    assert identity_gap(trace, RULES[rule]) < 8  # each step rounds x, p, e and gamma g once, at most eps/2 of the scale
+
+
+class Forgetful(EFSGD):
+    """A planted error: the memory is dropped."""
+
+    def remember(self, p: np.ndarray, delta: np.ndarray, state: Any) -> None:
+        pass
+
+
+class Leaky(EFSGD):
+    """A planted error that is small: one part in 1e10 of the memory is lost."""
+
+    def remember(self, p: np.ndarray, delta: np.ndarray, state: Any) -> None:
+        super().remember(p, delta, state)
+        state["e"] *= 1 - 1e-10
+
+
+@pytest.mark.parametrize("broken", [Forgetful, Leaky])
+def test_the_identity_catches_a_method_that_forgets_its_memory(broken: type[EFSGD]) -> None:
+    trace = simulate(SparseNoise(6, 3.0), broken(0.05, c.ScaledSign()), 40, runs=4, record=("x", "e", "g"))
+    assert identity_gap(trace, 0.05) > 1000
+
+
+# ---------------------------------------------------------------- the same numbers, however they are computed
+
+EVERYTHING = ("f", "x", "e", "e_norm", "g", "g_norm", "density", "g_density", "span_distance")
+
+
+@pytest.mark.parametrize("method", ["ef-sign", "ef-random"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_run_does_not_depend_on_runs_every_block_or_threads(name: str, method: str) -> None:
+    problem = PROBLEMS[name]
+    C = c.ScaledSign() if method == "ef-sign" else c.QSGD(2)
+    record = EVERYTHING if hasattr(problem, "f") else EVERYTHING[1:]
+    go: Callable[..., Trace] = lambda **kw: simulate(problem, EFSGD(0.01, C), 70, seed=5, record=record, **kw)  # noqa: E731
+    one = go()
+    same(one, go(), 1)
+    seventeen = go(runs=17)
+    same(one, seventeen, 1)
+    same(seventeen, go(runs=17, every=7), 17)
+    same(seventeen, go(runs=17, block=1), 17)
+    same(seventeen, go(runs=17, block=16, threads=2), 17)
+    same(seventeen, go(runs=40, block=20, threads=3), 17)
+    other = simulate(problem, EFSGD(0.01, C), 70, seed=6, record=record)
+    stochastic = name not in ("nonsmooth2d", "least-squares") or method == "ef-random"
+    if stochastic and name != "linear1d":
+        assert not np.array_equal(one["x"], other["x"])
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_first_run_is_the_same_alone_and_among_five_hundred(name: str) -> None:
+    for dtype in ("float64", "float32"):
+        method = EFSGD(0.01, c.ScaledSign())
+        one = simulate(PROBLEMS[name], method, 70, seed=3, record="x", dtype=dtype)
+        many = simulate(PROBLEMS[name], method, 70, runs=500, seed=3, record="x", every=10, dtype=dtype)
+        same(one, many, 1)
+        spread = np.unique(many["x"][-1], axis=0)
+        assert len(spread) > 1 or name in ("nonsmooth2d", "least-squares")  # runs do not share their noise
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_random_compressors_do_not_depend_on_runs_block_or_threads(name: str) -> None:
+    for method in (EFSGD(0.02, COMPRESSORS[name]), CompressedSGD(0.02, COMPRESSORS[name])):
+        one = simulate(WIDE if name == "qsgd" else SparseNoise(6, 1.0), method, 30, record=("x", "e"))
+        problem = WIDE if name == "qsgd" else SparseNoise(6, 1.0)
+        same(one, simulate(problem, method, 30, runs=50, block=16, threads=2, record=("x", "e"), every=5), 1)
+
+
+METHODS = {
+    "sgd": SGD(0.02),
+    "momentum": SGD(0.02, beta=0.9),
+    "sign": SignSGD(0.02, zero=1),
+    "sign-scaled": SignSGD(0.02, beta=0.9, scaled=True),
+    "ef": EFSGD(0.02, c.TopK(1)),
+    "compressed": CompressedSGD(0.02, c.ScaledSign()),
+    "ef21": EF21(0.02, c.TopK(1)),
+    "own": EFSGD(0.02, COMPRESSORS["own"]),
+    "adaptive": EFSGD(RULES["adaptive"], c.OneBit()),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_method_depends_on_runs_block_or_threads(name: str) -> None:
+    def draw(rng: np.random.Generator, runs: int) -> np.ndarray:
+        return rng.normal(size=(runs, 6))
+
+    go: Callable[..., Trace] = lambda **kw: simulate(  # noqa: E731
+        SparseNoise(6, 3.0), METHODS[name], 70, x0=draw, record=("f", "x", "e", "g"), **kw
+    )
+    one, many = go(), go(runs=100, block=32, threads=2, every=14)
+    same(one, many, 1)
+    same(go(runs=33), many, 33)
+    assert len(np.unique(many["x"][0], axis=0)) == 100  # every run has its own start
+
+
+class RowCounter:
+    """A planted error: a gradient that depends on the number of rows, and claims that it does not."""
+
+    d, rowwise = 2, True
+
+    def sample(self, rng: Any, steps: int, runs: int) -> None:
+        return None
+
+    def gradient_given(self, x: np.ndarray, noise: Any, out: np.ndarray) -> np.ndarray:
+        out[...] = x * (1 + EPS * len(x))
+        return out
+
+
+def test_the_comparison_sees_a_gradient_that_depends_on_the_number_of_rows() -> None:
+    one = simulate(RowCounter(), SGD(0.1), 20, x0=np.array([1.0, 0.3]), record="x")
+    many = simulate(RowCounter(), SGD(0.1), 20, runs=500, x0=np.array([1.0, 0.3]), record="x")
+    with pytest.raises(AssertionError):
+        same(one, many, 1)
+
+
+def test_gradient_noise_is_the_same_for_every_method() -> None:
+    for problem in (SparseNoise(6, 3.0), Own()):
+        reference = simulate(problem, SGD(0.1), 1, runs=20, record="g")["g"][0]
+        for name, method in METHODS.items():
+            if name == "adaptive":
+                method = EFSGD(RULES["schedule"], c.QSGD(1))
+            g = simulate(problem, method, 1, runs=20, record="g")["g"][0]
+            np.testing.assert_array_equal(g, reference, err_msg=name)
+        x0 = lambda rng, runs: np.ones((runs, 6))  # noqa: E731
+        if isinstance(problem, SparseNoise):  # drawing the start takes nothing from the noise
+            np.testing.assert_array_equal(simulate(problem, SGD(0.1), 1, 20, x0=x0, record="g")["g"][0], reference)
+    # noise that does not depend on x is the same at every step
+    for method in METHODS.values():
+        g = simulate(Linear1D(), method if name != "adaptive" else SGD(0.1), 90, runs=3, record="g")["g"]
+        np.testing.assert_array_equal(g, simulate(Linear1D(), SGD(0.1), 90, runs=3, record="g")["g"])
+
+
+def test_sgd_and_ef_signsgd_coincide_bitwise_in_one_dimension() -> None:
+    for gamma in (0.05, lambda t: 0.3 / math.sqrt(t + 1)):
+        sgd = simulate(Linear1D(), SGD(gamma), 300, runs=40, record=("f", "x"))
+        ef = simulate(Linear1D(), EFSGD(gamma, c.ScaledSign()), 300, runs=40, record=("f", "x", "e"))
+        np.testing.assert_array_equal(sgd["x"], ef["x"])
+        np.testing.assert_array_equal(sgd["f"], ef["f"])
+        assert not ef["e"].any()
+        assert np.abs(sgd["x"]).max() <= 1
+
+
+# ---------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["sgd", "ef", "momentum", "ef21"])
+def test_a_diverging_run_is_frozen_and_touches_no_other(name: str, dtype: str) -> None:
+    make: Callable[[Any], Any] = {
+        "sgd": SGD,
+        "ef": lambda gamma: EFSGD(gamma, c.TopK(3)),
+        "momentum": lambda gamma: SGD(gamma, beta=0.5),
+        "ef21": lambda gamma: EF21(gamma, c.Identity()),
+    }[name]
+    gamma = 9.0 if name == "momentum" else 3.0
+    record = ("f", "x", "e", "g", "g_norm", "density", "g_density")
+    go: Callable[[Any], Trace] = lambda steps: simulate(  # noqa: E731
+        SparseNoise(4, 1.0), make(steps), 3000, runs=3, record=record, dtype=dtype
+    )
+    bad, good = go(np.array([0.1, gamma, 0.2])), go(np.array([0.1, 0.1, 0.2]))
+    assert bad.diverged.tolist() == [False, True, False]
+    at = int(bad.diverged_at[1])
+    assert bad.diverged_at.tolist() == [-1, at, -1]
+    assert 30 < at < 3000
+    for key in record:
+        np.testing.assert_array_equal(bad[key][:, [0, 2]], good[key][:, [0, 2]], err_msg=key)
+    assert np.isfinite(bad["x"]).all()
+    assert np.isfinite(bad["e"]).all()
+    x = bad["x"][:, 1]
+    assert (x[at - 1 :] == x[at - 1]).all()
+    assert (bad["e"][at - 1 :, 1] == bad["e"][at - 1, 1]).all()
+    assert (x[at - 2] != x[at - 1]).any()
+    assert np.abs(x[at - 1]).max() > (1e150 if dtype == "float64" else 1e18)  # it went to the edge of the type
+    assert np.isnan(bad["g"][at:, 1]).all()
+    assert np.isnan(bad["density"][at:, 1]).all()
+    assert np.isnan(bad["g_density"][at:, 1]).all()
+
+
+class Breaks:
+    """A user's gradient that is NaN (or infinite) in run 1 once x passes a wall."""
+
+    d = 2
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def gradient(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        g = np.ones_like(x)
+        g[x[:, 0] < -5] = [0, self.value]
+        return g
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    "make",
+    [SGD, SignSGD, lambda g: EFSGD(g, c.ScaledSign()), lambda g: EF21(g, c.TopK(1))],
+    ids=["sgd", "sign", "ef", "ef21"],
+)
+def test_a_gradient_that_is_not_finite_freezes_its_run(make: Any, value: float) -> None:
+    x0 = np.array([[0.0, 0.0], [-3.5, 0.0], [0.0, 0.0]])
+    trace = simulate(Breaks(value), make(0.5), 8, runs=3, x0=x0, record=("x", "e", "g", "density", "span_distance"))
+    at = int(trace.diverged_at[1])
+    assert trace.diverged.tolist() == [False, True, False]
+    assert 3 < at < 8
+    assert (trace["x"][at - 1 :, 1] == trace["x"][at - 1, 1]).all()
+    assert np.isnan(trace["g"][at - 1 :, 1]).all()
+    assert np.isnan(trace["density"][at - 1 :, 1]).all()
+    assert np.isfinite(trace["span_distance"]).all()
+    np.testing.assert_array_equal(trace["x"][:, 0], trace["x"][:, 2])
+
+
+# ---------------------------------------------------------------- records
+
+
+@pytest.mark.parametrize(
+    ("T", "every", "times"),
+    [(0, 1, [0]), (0, 5, [0]), (1, 5, [0, 1]), (10, 5, [0, 5, 10]), (11, 5, [0, 5, 10, 11]), (3, 1, [0, 1, 2, 3])],
+)
+def test_rows_are_at_the_multiples_of_every_and_at_the_end(T: int, every: int, times: list[int]) -> None:
+    trace = simulate(SparseNoise(6, 1.0), EFSGD(0.1, c.TopK(1)), T, runs=3, every=every, record=EVERYTHING)
+    assert trace.t.tolist() == times
+    assert trace.names == EVERYTHING
+    for name in EVERYTHING:
+        vector = name in ("x", "e", "g")
+        assert trace[name].shape == ((len(times), 3, 6) if vector else (len(times), 3)), name
+        of_gradient = name in ("g", "g_norm", "density", "g_density")
+        assert np.isnan(trace[name][-1]).all() == of_gradient, name
+        assert np.isfinite(trace[name][:-1]).all(), name
+    np.testing.assert_array_equal(trace["x"][0], np.ones((3, 6)))
+    assert trace.diverged_at.tolist() == [-1, -1, -1]
+
+
+def test_scalar_records_are_those_of_the_vectors() -> None:
+    trace = simulate(SparseNoise(6, 3.0), EFSGD(0.1, c.TopK(1)), 20, runs=3, record=EVERYTHING)
+    x, e, g = trace["x"], trace["e"], trace["g"][:-1]
+    p = 0.1 * g + e[:-1]
+    close: Any = np.testing.assert_allclose
+    close(trace["f"], (x**2).sum(-1) / 2, rtol=10 * EPS)  # the order of a sum of six
+    close(trace["e_norm"], np.linalg.norm(e, axis=-1), rtol=10 * EPS)  # the same
+    close(trace["g_norm"][:-1], np.linalg.norm(g, axis=-1), rtol=10 * EPS)  # the same
+    for name, v in (("density", p), ("g_density", g)):
+        expected = np.abs(v).sum(-1) ** 2 / (6 * (v**2).sum(-1))
+        close(trace[name][:-1], expected, rtol=30 * EPS)  # sums of six, squared
+    for t in range(21):
+        for run in range(3):
+            G = trace["g"][:t, run].T
+            fit = G @ np.linalg.lstsq(G, x[t, run], rcond=None)[0] if t else 0.0
+            expected = float(np.linalg.norm(x[t, run] - fit))
+            # eps times the condition of the first gradients, about 1e4
+            assert trace["span_distance"][t, run] == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "sign", "sign-scaled", "compressed", "ef21"])
+def test_a_method_without_memory_records_zero_for_it(name: str) -> None:
+    trace = simulate(SparseNoise(6, 3.0), METHODS[name], 5, runs=2, record=("e", "e_norm"))
+    assert not trace["e"].any()
+    assert not trace["e_norm"].any()
+    assert trace["e"].shape == (6, 2, 6)
+
+
+@pytest.mark.parametrize("compressor", [c.ScaledSign(), c.TopK(2), c.QSGD(8), c.OneBit()], ids=repr)
+def test_distance_to_the_span_is_at_most_the_norm_of_the_memory(compressor: Any) -> None:
+    # Theorem IV: x - e lies in the span, from x0 = 0
+    trace = simulate(WIDE, EFSGD(0.1 / WIDE.L, compressor), 400, runs=2, record=("span_distance", "e_norm", "x"))
+    size = np.linalg.norm(trace["x"], axis=-1).max() + trace["e_norm"].max()
+    # 400 steps of eps each, on gradients and on x
+    assert (trace["span_distance"] <= trace["e_norm"] + 400 * EPS * size).all()
+    assert trace["span_distance"].max() > 1e-4 * size  # it is not 0 <= 0
+
+
+def test_a_trace_names_what_it_has() -> None:
+    trace = simulate(Linear1D(), SGD(0.1), 2)
+    with pytest.raises(ArgumentError, match=r"`name` must be one of f; got x\. Add it to `record`"):
+        trace["x"]
+    assert "array" not in repr(trace).split("t=")[0]
+
+
+# ---------------------------------------------------------------- types and steps
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "ef", "compressed", "sign-scaled"])
+def test_float32_is_close_to_float64(name: str) -> None:
+    problem = LeastSquares2D(0.5)
+    x = {
+        dtype: simulate(problem, METHODS[name], 50, runs=8, record="x", dtype=dtype)["x"]
+        for dtype in ("float64", "float32")
+    }
+    assert x["float32"].dtype == np.float32
+    # 50 steps, each eps32 of x <= 2; no sign of a tie is at stake in these runs
+    np.testing.assert_allclose(x["float32"], x["float64"], atol=50 * 4 * float(np.finfo(np.float32).eps))
+
+
+def test_array_gamma_gives_each_run_its_own_step() -> None:
+    steps = np.linspace(0.0, 0.4, 20)
+    many = simulate(NonSmooth2D(0.5), SGD(steps), 30, runs=20, record="x", block=16)
+    for i in (0, 7, 16, 19):
+        alone = simulate(NonSmooth2D(0.5), SGD(float(steps[i])), 30, record="x")
+        np.testing.assert_array_equal(many["x"][:, i], alone["x"][:, 0])  # deterministic: only gamma tells runs apart
+
+
+def test_x0_for_each_run_is_used_as_given() -> None:
+    x0 = np.random.default_rng(0).normal(size=(20, 6))
+    before = x0.copy()
+    trace = simulate(SparseNoise(6, 0.0), SGD(0.1), 3, runs=20, x0=x0, record="x", block=16)
+    np.testing.assert_array_equal(trace["x"][0], before)
+    np.testing.assert_array_equal(x0, before)
+
+
+def test_the_best_step_solves_a_quadratic_at_once_and_stays() -> None:
+    problem = SparseNoise(6, 0.0)
+    trace = simulate(problem, SGD(BestStep(problem)), 5, runs=2, record=("f", "x"))
+    assert not trace["x"][1:].any()
+    wide = simulate(WIDE, SignSGD(BestStep(WIDE)), 60, runs=2)
+    # exact line search never goes up, but for the rounding of f
+    assert (np.diff(wide["f"], axis=0) <= 100 * EPS * wide["f"][0]).all()
+    assert (wide["f"][-1] < 0.5 * wide["f"][0]).all()
+    same(wide, simulate(WIDE, SignSGD(BestStep(WIDE)), 60, runs=40, block=16), 2)
+
+
+def test_an_adaptive_rule_sees_real_runs_and_cannot_write() -> None:
+    seen: list[Any] = []
+
+    def rule(t: int, x: np.ndarray, g: np.ndarray) -> float:
+        seen.append((t, x.shape, g.shape, x.flags.writeable, g.flags.writeable))
+        return 0.1
+
+    simulate(SparseNoise(6, 1.0), SGD(rule), 2, runs=3)
+    assert seen == [(t, (3, 6), (3, 6), False, False) for t in range(2)]
+
+
+def test_memory_does_not_grow_with_the_number_of_steps() -> None:
+    def peak(T: int) -> int:
+        tracemalloc.start()
+        try:
+            simulate(SparseNoise(10, 1.0), EFSGD(0.01, c.ScaledSign()), T, runs=16, every=20_000)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(70)  # imports and caches
+    assert peak(20_000) <= peak(200) + 1_000_000
+
+
+# ---------------------------------------------------------------- bad input
+
+P = SparseNoise(3, 1.0)
+S = SGD(0.1)
+
+
+class Bare:
+    d = 3
+
+    def gradient(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return x
+
+
+BAD: dict[str, tuple[Callable[[], Any], str]] = {
+    "T-negative": (lambda: simulate(P, S, -1), r"`T` must be an integer >= 0; got -1"),
+    "T-float": (lambda: simulate(P, S, 1.5), r"`T` must be an integer >= 0; got 1\.5"),  # type: ignore[arg-type]
+    "runs-zero": (lambda: simulate(P, S, 1, runs=0), r"`runs` must be an integer >= 1; got 0"),
+    "seed-negative": (lambda: simulate(P, S, 1, seed=-1), r"`seed` must be an integer >= 0; got -1"),
+    "seed-none": (lambda: simulate(P, S, 1, seed=None), r"`seed` must be an integer >= 0; got None"),  # type: ignore[arg-type]
+    "every-zero": (lambda: simulate(P, S, 1, every=0), r"`every` must be an integer >= 1; got 0"),
+    "threads-zero": (lambda: simulate(P, S, 1, threads=0), r"`threads` must be an integer >= 1; got 0"),
+    "block-zero": (lambda: simulate(P, S, 1, block=0), r"`block` must be an integer >= 1; got 0"),
+    "x0-shape": (
+        lambda: simulate(P, S, 1, runs=2, x0=np.ones(2)),
+        r"`x0` must have shape \(3,\) or \(2, 3\); got shape \(2,\)",
+    ),
+    "x0-nan": (lambda: simulate(P, S, 1, x0=[0.0, math.nan, 0.0]), r"`x0` must be finite; got nan at index 1"),
+    "x0-nan-of-a-run": (
+        lambda: simulate(P, S, 1, runs=2, x0=[[0.0, 0.0, 0.0], [0.0, 0.0, math.inf]]),
+        r"`x0` must be finite; got inf at index \(1, 2\)",
+    ),
+    "x0-float32-overflow": (
+        lambda: simulate(P, S, 1, x0=[0.0, 1e200, 0.0], dtype="float32"),
+        r"`x0` must be finite",
+    ),
+    "x0-text": (lambda: simulate(P, S, 1, x0="ones"), r"`x0` must be an array of real numbers"),
+    "x0-callable-shape": (
+        lambda: simulate(P, S, 1, x0=lambda rng, runs: np.ones(3)),
+        r"`x0\(rng, runs\)` must have shape \(runs, 3\); got shape \(3,\)",
+    ),
+    "x0-callable-nan": (
+        lambda: simulate(P, S, 1, x0=lambda rng, runs: np.full((runs, 3), math.nan)),
+        r"`x0\(rng, runs\)` must be finite; got nan at index \(0, 0\)",
+    ),
+    "gamma-shape": (
+        lambda: simulate(P, SGD(np.ones(2)), 1, runs=3),
+        r"`gamma` must have shape \(3,\), one step size for each run; got shape \(2,\)",
+    ),
+    "schedule-negative": (
+        lambda: simulate(P, SGD(lambda t: 1.0 - t), 5),
+        r"`gamma\(2\)` must be finite and >= 0; got -1\.0",
+    ),
+    "schedule-shape": (lambda: simulate(P, SGD(lambda t: np.ones(2)), 5, runs=3), r"`gamma.*` must have shape \(3,\)"),
+    "adaptive-nan": (
+        lambda: simulate(P, SGD(lambda t, x, g: math.nan), 5),
+        r"`gamma\(0, x, g\)` must be finite and >= 0; got",
+    ),
+    "adaptive-shape": (
+        lambda: simulate(P, SGD(lambda t, x, g: g), 5, runs=2),
+        r"`gamma\(0, x, g\)` must be a number or \(2,\); got shape \(2, 3\)",
+    ),
+    "record-unknown": (
+        lambda: simulate(P, S, 1, record=("f", "loss")),
+        r"`record` must name some of f, e_norm, .*; got loss",
+    ),
+    "record-f-without-f": (
+        lambda: simulate(Bare(), S, 1),
+        r"`problem` must have f\(x\) when 'f' is recorded; got Bare",
+    ),
+    "problem-without-d": (lambda: simulate(object(), S, 1), r"`problem\.d` must be an integer >= 1; got None"),
+    "top-k-beyond-d": (
+        lambda: simulate(P, EFSGD(0.1, c.TopK(4)), 1),
+        r"`k` must be in \[1, 3\]; got 4|`k` must .* got 4",
+    ),
+    "dtype-int": (lambda: simulate(P, S, 1, dtype=int), r"`dtype` must be 'float64' or 'float32'; got"),
+    "dtype-half": (lambda: simulate(P, S, 1, dtype="float16"), r"`dtype` must be 'float64' or 'float32'; got float16"),
+    "dtype-unknown": (lambda: simulate(P, S, 1, dtype="real"), r"`dtype` must be 'float64' or 'float32'; got real"),
+    "engine": (lambda: simulate(P, S, 1, engine="torch"), r"`engine` must be .*'numpy'.*; got torch"),
+    "device": (lambda: simulate(P, S, 1, device="tpu"), r"`device` must be .*'cpu'.*; got tpu"),
+    "method-class": (lambda: simulate(P, SGD, 1), r"`method` must be a method of efcheck\.methods; got"),  # type: ignore[arg-type]
+    "method-text": (lambda: simulate(P, "sgd", 1), r"`method` must be a method of efcheck\.methods; got sgd"),  # type: ignore[arg-type]
+    "best-step-without-search": (
+        lambda: simulate(P, SGD(BestStep(Bare())), 1),  # type: ignore[arg-type]
+        r"`problem` must have line_search\(x, direction\); got Bare",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_simulate_names_the_bad_argument_on_one_line(name: str) -> None:
+    call, wording = BAD[name]
+    with pytest.raises(ArgumentError, match="^(" + wording + ")") as caught:
+        call()
+    assert "\n" not in str(caught.value)
