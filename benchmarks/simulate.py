@@ -1,10 +1,12 @@
 r"""Speed of the simulator and of the span, as ratios within one run of this script. One core, NumPy alone.
 
 Part 1: `simulate` on SparseNoise(d = 100). The unit is the coordinate update: one coordinate of one run's x, one step;
-a call makes runs * T * d of them. A call is timed whole: checks, random numbers, T steps, f at t = 0 and T. Against
+a call makes runs * T * d of them. A call is timed whole: checks, random numbers, T steps, f at every t. Against
 
     (a) a plain loop over runs and steps, as research code is written: 4 runs, every vector operation a NumPy call on
-        (d,); its whole time per coordinate update. Ratio = updates/s of simulate over those of the loop: > 1 is faster.
+        (d,), the loss appended to a list at every step, since that is what is plotted; its whole time per coordinate
+        update. Ratio = updates/s of simulate over those of the loop: > 1 is faster. With --lean neither records f before
+        the last step.
     (b) the copy bandwidth of the machine: np.copyto of a 256 MB array, bytes read plus bytes written, in GB/s (10^9).
         Fraction = 32 bytes * updates/s over it: 32 bytes are four float64 (say x and g, each read and written).
         Runs are simulated in blocks that stay in cache, so this is a scale and no bound: it may exceed 100 %.
@@ -64,9 +66,15 @@ def qsgd4(v, rng):
     return size * np.sign(v) * (low + (rng.random(len(v)) < r - low)) / 4
 
 
-def loop_sgd(x, T, rng, noise, compress=None, beta=0.0):
-    m = np.zeros_like(x)
+def loss(x):
+    return 0.5 * np.sum(x**2)
+
+
+def loop_sgd(x, T, rng, noise, lean, compress=None, beta=0.0):
+    m, losses = np.zeros_like(x), []
     for _ in range(T):
+        if not lean:
+            losses.append(loss(x))
         g = x.copy()
         g[0] += noise * rng.standard_normal()
         m = beta * m + g if beta else g
@@ -74,9 +82,11 @@ def loop_sgd(x, T, rng, noise, compress=None, beta=0.0):
     return x
 
 
-def loop_ef(x, T, rng, noise, compress, ef21=False):
-    e = np.zeros_like(x)  # h in EF21
+def loop_ef(x, T, rng, noise, lean, compress, ef21=False):
+    e, losses = np.zeros_like(x), []  # e is h in EF21
     for _ in range(T):
+        if not lean:
+            losses.append(loss(x))
         g = x.copy()
         g[0] += noise * rng.standard_normal()
         if ef21:
@@ -119,14 +129,14 @@ def steps_for(work: Callable[[int], Any], target: float) -> int:
     return T if (T := max(16, round(T * target / took))) < 64 else -(-T // 64) * 64
 
 
-def ours(method: Any, T: int, runs: int) -> None:
-    trace = simulate(SparseNoise(D, NOISE), method, T, runs, record=("f",), every=T, threads=1)
+def ours(method: Any, T: int, runs: int, lean: bool) -> None:
+    trace = simulate(SparseNoise(D, NOISE), method, T, runs, record=("f",), every=T if lean else 1, threads=1)
     assert not trace.diverged.any()
 
 
-def plain(loop: Callable[..., Any], options: dict[str, Any], T: int) -> None:
+def plain(loop: Callable[..., Any], options: dict[str, Any], T: int, lean: bool) -> None:
     for run in range(LOOP_RUNS):
-        loop(np.ones(D), T, np.random.default_rng(run), NOISE, **options)
+        loop(np.ones(D), T, np.random.default_rng(run), NOISE, lean, **options)
 
 
 def spread(values: list[float]) -> dict[str, Any]:
@@ -138,22 +148,22 @@ def show(s: dict[str, Any], unit: str, digits: int, scale: float = 1) -> str:
     return f"{median}{unit} ({low}..{high})"
 
 
-def measure_methods(sizes: list[int], rounds: int, target: float, megabytes: int) -> list[dict[str, Any]]:
+def measure_methods(sizes: list[int], rounds: int, target: float, megabytes: int, lean: bool) -> list[dict[str, Any]]:
     source, sink, found = np.ones(megabytes * 125_000), np.zeros(megabytes * 125_000), []
     np.copyto(sink, source)
     for name, method, loop, options in METHODS:
         if options.get("compress") is not qsgd4:
             x0 = np.random.default_rng(0).standard_normal(D)
             x = simulate(SparseNoise(D, 0.0), method, 50, x0=x0, record=("x",), every=50)["x"][-1, 0]
-            if not (far := np.abs(x - loop(x0, 50, np.random.default_rng(0), 0.0, **options)).max()) <= 1e-9:
+            if not (far := np.abs(x - loop(x0, 50, np.random.default_rng(0), 0.0, True, **options)).max()) <= 1e-9:
                 raise SystemExit(f"{name}: without noise, the plain loop and simulate differ by {far:.3g}")
-        loop_T = steps_for(lambda T, loop=loop, options=options: plain(loop, options, T), target / 2)
+        loop_T = steps_for(lambda T, loop=loop, options=options: plain(loop, options, T, lean), target / 2)
         for runs in sizes:
-            T = steps_for(lambda T, method=method, runs=runs: ours(method, T, runs), target)
+            T = steps_for(lambda T, method=method, runs=runs: ours(method, T, runs, lean), target)
             rate, loop_rate, copy = [], [], []
             for _ in range(rounds):
-                loop_rate.append(LOOP_RUNS * loop_T * D / seconds(lambda f=loop, o=options, T=loop_T: plain(f, o, T)))
-                rate.append(runs * T * D / seconds(lambda m=method, T=T, n=runs: ours(m, T, n)))
+                loop_rate.append(LOOP_RUNS * loop_T * D / seconds(lambda f=loop, o=options, T=loop_T: plain(f, o, T, lean)))
+                rate.append(runs * T * D / seconds(lambda m=method, T=T, n=runs: ours(m, T, n, lean)))
                 copy.append(2 * source.nbytes / seconds(lambda: np.copyto(sink, source)))
             found.append({
                 "method": name, "runs": runs, "T": T, "loop_runs": LOOP_RUNS, "loop_T": loop_T,
@@ -194,7 +204,7 @@ def measure_span(d: int, T: int, rounds: int) -> dict[str, Any]:
 def print_report(report: dict[str, Any]) -> None:
     console, s = Console(width=120), report["span"]
     table = Table("method", title=f"Updates on SparseNoise, d = {D}: median (min..max) of {report['rounds']} rounds")
-    for column in ("runs", "10^6 updates/s", "plain loop, 10^6/s", "ratio to the loop", "share of copy"):
+    for column in ("runs", "10^6 updates/s", "loop, 10^6/s", "ratio to the loop", "share of copy"):
         table.add_column(column, justify="right", no_wrap=True)
     for r in report["methods"]:
         ours, loop = (f"{r[key]['median'] / 1e6:.1f}" for key in ("updates_per_s", "loop_updates_per_s"))
@@ -217,8 +227,9 @@ def print_report(report: dict[str, Any]) -> None:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="A smoke test: small sizes, 2 rounds; its figures mean little.")
+@click.option("--lean", is_flag=True, help="Nobody records f on the way: simulate against the barest loop.")
 @click.option("--json", "path", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Also write FILE.")
-def main(quick: bool, path: Path | None) -> None:
+def main(quick: bool, lean: bool, path: Path | None) -> None:
     """Measure the simulator and the span; ratios within this run."""
     if path is not None and not path.absolute().parent.is_dir():
         raise click.BadParameter(f"no such folder: {path.absolute().parent}", param_hint="--json")
@@ -232,9 +243,9 @@ def main(quick: bool, path: Path | None) -> None:
         "numpy": np.__version__, "efcheck": efcheck.__version__,
     }  # fmt: skip
     start, rounds, megabytes = time.perf_counter(), 2 if quick else 7, 16 if quick else 256
-    report: dict[str, Any] = {"machine": machine, "rounds": rounds, "copy_megabytes": megabytes}
+    report: dict[str, Any] = {"machine": machine, "lean": lean, "rounds": rounds, "copy_megabytes": megabytes}
     sizes = [16, 100] if quick else [100, 1_000, 10_000]
-    report["methods"] = measure_methods(sizes, rounds, 0.01 if quick else 0.3, megabytes)
+    report["methods"] = measure_methods(sizes, rounds, 0.01 if quick else 0.3, megabytes, lean)
     report["span"] = measure_span(120, 100, 2) if quick else measure_span(1200, 1000, 3)
     report["seconds"] = time.perf_counter() - start
     print_report(report)

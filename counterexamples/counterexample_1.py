@@ -24,7 +24,7 @@ from sympy import Abs, And, Eq, Max, Min, Piecewise, Rational, Symbol
 from efcheck.claims import Claim, main
 from efcheck.compressors import ScaledSign
 from efcheck.evidence import Evidence, dkw, prove
-from efcheck.methods import SGD, BestStep, EFSGD, SignSGD
+from efcheck.methods import EFSGD, SGD, BestStep, SignSGD
 from efcheck.problems import Linear1D
 from efcheck.simulate import simulate
 
@@ -67,6 +67,33 @@ def the_four_pieces_add_up() -> Evidence:
 @mean.printed
 def the_mean_is_the_gradient() -> Evidence:
     return prove(Eq(sum(p * g for g, p in OUTCOMES), f(x).diff(x)), kind="identity", covers="E[g]")
+
+
+minimum = Claim("counterexample-1-minimum", SECTION, "the minimum over [-1, 1] is at x* = -1, and there only")
+
+
+@minimum.printed
+def everything_else_is_higher() -> Evidence:
+    return prove(f(x) > Linear1D().f_star, [x > -1, x <= 1], covers="minimum")
+
+
+@minimum.printed
+def the_problem_has_that_minimum() -> Evidence:
+    return prove(Eq(f(Rational(Linear1D().x_star[0])), Rational(Linear1D().f_star)), kind="identity", covers="problem")
+
+
+remark = Claim(
+    "counterexample-1-remark",
+    "Remark 1",
+    "the sign operator loses track of the magnitude: E[sign(g)] points against E[g], while |g| sign(g) has the mean of g",
+)
+
+
+@remark.printed
+def the_magnitude_is_what_is_missing() -> Evidence:
+    with_it = sum(p * abs(g) * sgn(g) for g, p in OUTCOMES)
+    without = sum(p * sgn(g) for g, p in OUTCOMES)
+    return prove(And(Eq(with_it, f(x).diff(x)), without * f(x).diff(x) < 0))
 
 
 # -- the two one-step identities ---------------------------------------------------------------------------------------

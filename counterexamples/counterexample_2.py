@@ -21,7 +21,7 @@ from sympy import Abs, And, Eq, Implies, Or, Piecewise, Symbol
 from efcheck.claims import Claim, main
 from efcheck.compressors import ScaledSign
 from efcheck.evidence import Evidence, exact, prove
-from efcheck.methods import BestStep, EFSGD, SignSGD
+from efcheck.methods import EFSGD, BestStep, SignSGD
 from efcheck.problems import NonSmooth2D
 from efcheck.simulate import simulate
 
@@ -124,6 +124,36 @@ def off_the_diagonal() -> Evidence:
 @signs.repaired
 def with_a_two_valued_sign() -> Evidence:
     both = And(sign_is_the_antidiagonal(-1), sign_is_the_antidiagonal(1))
+    return prove(both, [x1 + x2 > 0, eps < 1], covers="sign(0) = +-1")
+
+
+def error_is_the_diagonal(zero: int):
+    return And(*(Eq(g - sgn(g, 0), eps) for g in subgradient(x1, x2, zero)))
+
+
+ignored = Claim(
+    "counterexample-2-error",
+    "Remark 2; Figure 1",
+    "the sign operator consistently ignores e = epsilon (1, 1): g(x) - sign(g(x)) = e wherever x1 + x2 > 0",
+    repaired="it holds for x1 != x2 under every sign(0), and for x1 = x2 if sign(0) = +-1 in the subgradient",
+    expect="refuted",
+)
+
+
+@ignored.printed
+def on_the_diagonal_the_error_is_another() -> Evidence:
+    return prove(error_is_the_diagonal(0), [x1 + x2 > 0, eps < 1], covers="sign(0) = 0")
+
+
+@ignored.repaired
+def the_error_off_the_diagonal() -> Evidence:
+    everywhere = [x1 + x2 > 0, eps < 1, Or(x1 > x2, x1 < x2)]
+    return prove(And(*(error_is_the_diagonal(z) for z in CONVENTIONS)), everywhere, covers="off the diagonal")
+
+
+@ignored.repaired
+def the_error_with_a_two_valued_sign() -> Evidence:
+    both = And(error_is_the_diagonal(-1), error_is_the_diagonal(1))
     return prove(both, [x1 + x2 > 0, eps < 1], covers="sign(0) = +-1")
 
 

@@ -21,7 +21,7 @@ from sympy import And, Eq, Ge, Implies, Or, Piecewise, Rational, Symbol
 from efcheck.claims import Claim, main
 from efcheck.compressors import ScaledSign
 from efcheck.evidence import Evidence, exact, prove
-from efcheck.methods import BestStep, EFSGD, SignSGD
+from efcheck.methods import EFSGD, BestStep, SignSGD
 from efcheck.problems import LeastSquares2D
 from efcheck.simulate import simulate
 
@@ -145,7 +145,7 @@ signs = Claim(
     "counterexample-3-sign",
     SECTION,
     "from x_0 = (1, 1): sign(g) = +-(1, -1)",
-    repaired="wherever <a_i, x> != 0 (x_0 among them) sign(g) = +-(1, -1); where <a_i, x> = 0, g = 0 and its sign is the convention's",
+    repaired="sign(g) = +-(1, -1) wherever <a_i, x> != 0, x_0 among them; elsewhere g = 0 and its sign is the convention's",
     expect="refuted",
 )
 
@@ -302,6 +302,21 @@ minimum = Claim("counterexample-3-minimum", SECTION, "x* = (0, 0) is the one min
 @minimum.printed
 def nothing_else_is_as_low() -> Evidence:
     return prove(f(x1, x2) > 0, [Or(x1 > 0, x1 < 0, x2 > 0, x2 < 0), eps < 1])
+
+
+smooth = Claim(
+    "counterexample-3-smooth",
+    "Section 3, between Counterexamples 2 and 3",
+    "the example is smooth (and convex): 0 <= f(y) - f(x) - <grad f(x), y - x> <= (L/2) ||y - x||^2, with L = 8",
+)
+
+
+@smooth.printed
+def both_sides() -> Evidence:
+    y1, y2 = Symbol("y1", real=True), Symbol("y2", real=True)
+    rest = f(y1, y2) - f(x1, x2) - f(x1, x2).diff(x1) * (y1 - x1) - f(x1, x2).diff(x2) * (y2 - x2)
+    bound = 4 * ((y1 - x1) ** 2 + (y2 - x2) ** 2)
+    return prove(And(rest >= 0, rest <= bound), [eps < 1])
 
 
 feedback = Claim(

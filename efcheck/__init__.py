@@ -34,7 +34,7 @@ _HOMES = {
 }
 _MODULES = ("arrays", "claims", "compressors", "errors", "evidence", "methods", "problems", "span")
 
-__all__ = ["__version__", *_HOMES, *_MODULES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

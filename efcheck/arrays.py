@@ -92,4 +92,5 @@ def norm(v: Array) -> Array:
     top = np.abs(v).max(axis=-1, keepdims=True)
     safe = np.where(top > 0, top, 1).astype(v.dtype)
     scaled = v / safe
-    return top * np.sqrt(np.square(scaled).sum(axis=-1, keepdims=True))
+    size: Array = top * np.sqrt(np.square(scaled).sum(axis=-1, keepdims=True))
+    return size

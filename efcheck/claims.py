@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -213,7 +214,7 @@ def audit(
     for path in files:
         try:
             claims = collect(path)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             errors.append(_where(error, path))
             continue
         for claim in claims:
@@ -279,6 +280,8 @@ def _run_all(
                     futures = {pool.submit(_run_one, *task, seed): task for task in tasks}
                 for future in as_completed(futures):
                     done(futures[future], future.result())
+            except BrokenProcessPool:
+                raise EfcheckError("a worker died while it ran a check; audit the files one by one with --jobs 1") from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for worker in set(multiprocessing.active_children()) - others:
@@ -315,7 +318,7 @@ def _form(statement: str, expected: str, checks: list[Check], seed: int, errors:
                 raise EfcheckError(f"{check.__name__} must return Evidence; got {type(found).__name__}.")
         except MissingExtraError as error:
             found = Evidence("search", "undecided", str(error), data={"missing_extra": str(error)})
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             errors.append(_where(error, Path(inspect.getfile(check))))
             continue
         evidence.append(replace(found, seconds=round(time.perf_counter() - began, 4)))

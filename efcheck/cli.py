@@ -44,7 +44,7 @@ def audit(
     """Give every claim its verdict: the paper's own, or those in PATH..."""
     from efcheck.claims import audit as run_audit
     from efcheck.claims import cores
-    from efcheck.report import print_audit, write_json
+    from efcheck.report import print_audit, print_details, write_json
 
     if json_file is not None:
         _writable(json_file.parent)
@@ -52,6 +52,8 @@ def audit(
         found = run_audit(paths or None, only or None, jobs or cores(), seed, progress)
     if json_file is not None:
         write_json(found, json_file)
+    if only:
+        print_details(found)
     print_audit(found)
     return 0 if found.passed(allow_missing) else 1
 

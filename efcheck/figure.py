@@ -63,9 +63,7 @@ STYLES: dict[str, Style] = {
 }
 
 
-def main(
-    compute: Compute, draw: Draw, name: str, size: Size, argv: Sequence[str] | None = None, panels: int = 1
-) -> list[Path]:
+def main(compute: Compute, draw: Draw, name: str, size: Size, argv: Sequence[str] | None = None, panels: int = 1) -> list[Path]:
     """A figure's command line: --out DIR, --seed N, --from FILE.npz. Returns the files written."""
     parser = argparse.ArgumentParser(prog=name, description=f"Writes {name}.pdf, .png, .npz and .json.")
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where to (default: out)")

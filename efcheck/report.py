@@ -37,6 +37,20 @@ def print_audit(audit: Audit, console: Console | None = None) -> None:
         console.print(f"[bold red]{escape(line)}[/]", soft_wrap=True)
 
 
+def print_details(audit: Audit, console: Console | None = None) -> None:
+    """Every claim in full: both statements, their verdicts, and each piece of evidence with the part that it covers."""
+    console = console or Console()
+    for result in audit.results:
+        console.print(f"\n[bold]{escape(result.id)}[/]  {escape(result.source)}", soft_wrap=True, highlight=False)
+        for name, form in zip(("printed", "repaired"), result.forms, strict=False):
+            head = f"  {name}: {escape(form.statement)}  [{_STYLES[form.verdict]}]{form.verdict}[/]"
+            console.print(head, soft_wrap=True, highlight=False)
+            for e in form.evidence:
+                part = f" ({e.covers})" if e.covers else ""
+                line = f"    {e.outcome} by {e.kind}{part}: {e.detail}  [{e.seconds:.2f} s]"
+                console.print(escape(line), soft_wrap=True, highlight=False)
+
+
 def differences(audit: Audit) -> list[str]:
     """One line for each verdict that is not the expected one, each check that raised and each file that did not load."""
     lines = list(audit.errors)

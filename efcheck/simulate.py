@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from efcheck.arrays import Array, Generator, finite, float_array
 from efcheck.errors import argument_error, integer
@@ -46,7 +47,7 @@ class Trace:
     diverged_at: Array
 
     @property
-    def diverged(self) -> Array:
+    def diverged(self) -> NDArray[np.bool_]:
         """(runs,) bool."""
         return self.diverged_at >= 0
 
@@ -188,9 +189,7 @@ class _Job:
         shapes = {name: (n, runs, d) if name in _VECTORS else (n, runs) for name in names}
         records = {name: np.full(shape, np.nan, kind) for name, shape in shapes.items()}
         start = _start(problem, x0, runs, d)
-        return _Job(
-            problem, method, T, runs, seed, start, every, d, kind, threads, rows, times, records, np.full(runs, -1)
-        )
+        return _Job(problem, method, T, runs, seed, start, every, d, kind, threads, rows, times, records, np.full(runs, -1))
 
     def blocks(self) -> list[tuple[int, int]]:
         return [(start, min(start + self.rows, self.runs)) for start in range(0, self.runs, self.rows)]

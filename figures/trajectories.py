@@ -75,17 +75,13 @@ def draw(axes: Sequence[Axes], data: Mapping[str, Any]) -> None:
                 ax.text(-0.32, -0.52, "to ({:.1f}, {:.1f})".format(*x[-1]), color=style.color, fontsize=7, zorder=30)
     for ax, number in zip(axes, (2, 3), strict=True):
         place = {"transform": ax.transAxes, "ha": "right", "va": "bottom", "zorder": 30}
-        ax.text(
-            0.98, 0.03, f"Counterexample {number}", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, **place
-        )
+        ax.text(0.98, 0.03, f"Counterexample {number}", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, **place)
     handles, labels = axes[0].get_legend_handles_labels()
     axes[0].figure.legend(handles, labels, loc="outside right center")
 
 
 def _background(ax: Axes, axis: Any, f: Any) -> None:
-    ax.contour(
-        axis, axis, f, levels=f.max() * np.linspace(0.05, 1, 10) ** 2, colors="#DCDCDC", linewidths=0.6, zorder=1
-    )
+    ax.contour(axis, axis, f, levels=f.max() * np.linspace(0.05, 1, 10) ** 2, colors="#DCDCDC", linewidths=0.6, zorder=1)
     ax.plot([-1, 3], [3, -1], color="#9A9A9A", linewidth=0.6, zorder=2)
     ax.plot(0, 0, "*", color="black", markersize=9, zorder=20)
     ax.annotate("$x^*$", (0, 0), xytext=(7, -4), textcoords="offset points", va="top", zorder=20)

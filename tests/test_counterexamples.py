@@ -37,7 +37,7 @@ def test_there_are_three_files_with_claims_of_their_own_prefix() -> None:
     assert [file.stem for file in FILES] == [f"counterexample_{i}" for i in (1, 2, 3)]
     for file in FILES:
         assert all(claim.id.startswith(file.stem.replace("_", "-")) for claim in collect(file))
-    assert len(CLAIMS) == sum(len(collect(file)) for file in FILES) == 22
+    assert len(CLAIMS) == sum(len(collect(file)) for file in FILES) >= 22
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS.keys())

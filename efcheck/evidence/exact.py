@@ -76,9 +76,7 @@ def sgd(gradient: Gradient, x0: Iterable[Any], gammas: Gammas, T: int | None = N
     return ef_sgd(gradient, x0, gammas, lambda p: p, T)[0]
 
 
-def sign_sgd(
-    gradient: Gradient, x0: Iterable[Any], gammas: Gammas, zero: Any = 0, T: int | None = None
-) -> list[Vector]:
+def sign_sgd(gradient: Gradient, x0: Iterable[Any], gammas: Gammas, zero: Any = 0, T: int | None = None) -> list[Vector]:
     """x_0, ..., x_T of x_{t+1} = x_t - gamma_t sign(g_t), with sign(0) = `zero`.
 
     Examples

@@ -81,9 +81,7 @@ class Problem(ABC):
         try:
             points, along = np.broadcast_arrays(points, along)
         except ValueError:
-            raise argument_error(
-                "direction", f"have the shape of `x`, {points.shape}", f"shape {along.shape}"
-            ) from None
+            raise argument_error("direction", f"have the shape of `x`, {points.shape}", f"shape {along.shape}") from None
         return self._line_search(points, along)
 
     @abstractmethod
@@ -96,9 +94,7 @@ class Problem(ABC):
         return rng.random((steps, runs))
 
     def _line_search(self, x: Array, direction: Array) -> Array:
-        raise argument_error(
-            "problem", "have an exact line search", type(self).__name__, "Pass a step size or a schedule."
-        )
+        raise argument_error("problem", "have an exact line search", type(self).__name__, "Pass a step size or a schedule.")
 
     def _points(self, x: Any, name: str = "x") -> Array:
         array = float_array(name, x)
