@@ -57,7 +57,7 @@ class GradientSpan:
         self._largest = max(self._largest, math.ldexp(size, exponent))
         if size == 0.0 or self._rank == self._d:
             return False
-        residual = self._residual(np.ldexp(v, -exponent))
+        residual = self._residual(np.ldexp(v, -exponent), passes=2)
         left, shift = _norm(residual)
         left = math.ldexp(left, shift)
         if left <= RELATIVE_TOLERANCE * size or math.ldexp(left, exponent) <= NOISE_FLOOR * self._largest:
@@ -76,12 +76,15 @@ class GradientSpan:
         size, exponent = _norm(v)
         if size == 0.0 or self._rank == self._d:
             return 0.0
-        left, shift = _norm(self._residual(np.ldexp(v, -exponent)))
+        residual = self._residual(np.ldexp(v, -exponent), passes=1)
+        left, shift = _norm(residual)
+        if math.ldexp(left, shift) < 1e-3 * size:  # what is left is small: clean it from the rounding of the large part
+            left, shift = _norm(self._residual(residual, passes=1))
         return math.ldexp(left, shift + exponent)
 
-    def _residual(self, v: Array) -> Array:
+    def _residual(self, v: Array, passes: int) -> Array:
         q = self._basis[: self._rank]
-        for _ in range(2):
+        for _ in range(passes):
             v = v - (q @ v) @ q
         return v
 

@@ -1,0 +1,287 @@
+"""Some consecutive runs of a simulation, all their steps; `simulate` checks the arguments and hands out the blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from efcheck.arrays import Array, Generator, finite, float_array, norm
+from efcheck.errors import argument_error
+from efcheck.methods import SGD, BestStep, Method, State, checked_steps, is_adaptive
+from efcheck.span import GradientSpan
+
+TILE = 16  # rows that share their streams of random numbers
+_CHUNK = 64  # steps of noise drawn at once
+_NOISE, _COMPRESSOR, _START = range(3)  # streams
+
+
+@dataclass(frozen=True)
+class Job:
+    """The checked arguments of one simulation and the arrays that its blocks fill."""
+
+    problem: Any
+    method: Method
+    T: int
+    runs: int
+    seed: int
+    x0: Any
+    every: int
+    d: int
+    dtype: np.dtype[Any]
+    threads: int
+    rows: int
+    times: Array
+    records: dict[str, Array]
+    diverged_at: Array
+
+    def blocks(self) -> list[tuple[int, int]]:
+        return [(start, min(start + self.rows, self.runs)) for start in range(0, self.runs, self.rows)]
+
+    def streams(self, stream: int, start: int, rows: int) -> list[Generator]:
+        """One generator for each tile of the rows from `start` on."""
+        first = start // TILE
+        keys = [np.random.SeedSequence(self.seed, spawn_key=(stream, first + i)) for i in range(rows // TILE)]
+        return [np.random.Generator(np.random.SFC64(key)) for key in keys]
+
+
+class Block:
+    """Some consecutive runs, all T steps."""
+
+    def __init__(self, job: Job, start: int, stop: int) -> None:
+        self.job, self.start, self.real = job, start, stop - start
+        self.rows = -(-self.real // TILE) * TILE
+        self.tiles = [slice(i, i + TILE) for i in range(0, self.rows, TILE)]
+        self.noise_streams = job.streams(_NOISE, start, self.rows)
+        self.compressor_streams = job.streams(_COMPRESSOR, start, self.rows)
+        # scaled sign and plain SGD hand a NaN on to delta, where it is seen; others may hide it or refuse it
+        self.hides_nan = not (isinstance(job.method, SGD) or hasattr(job.method.compressor, "compress_into"))
+        self.frozen = np.zeros(self.rows, bool)
+        self.kept: dict[str, Array] = {}
+        self.rowwise = bool(getattr(job.problem, "rowwise", False))
+        self.project = _projection(job.problem)
+        self.gradients = self._gradients()
+        self.steps = self._steps()
+        self.spans = [GradientSpan(job.d) for _ in range(self.real)] if "span_distance" in job.records else []
+
+    def run(self) -> None:
+        with np.errstate(all="ignore"):  # a run that overflows is an outcome, not a warning
+            self._run()
+
+    def _run(self) -> None:
+        job, method = self.job, self.job.method
+        x = self._first_iterate()
+        g, delta = np.empty_like(x), np.empty_like(x)
+        state = method.buffers(self.rows, job.d, job.dtype)
+        row = 0
+        for t in range(job.T + 1):
+            due = t % job.every == 0 or t == job.T
+            if due:
+                self._record_state(row, x, state)
+            if t == job.T:
+                break
+            self.gradients(x, g)
+            if self.kept:
+                g[self.frozen] = 0.0
+            for span, gradient, off in zip(self.spans, g, self.frozen, strict=False):
+                if not off and np.isfinite(gradient).all():
+                    span.update(gradient)
+            p = self._step(t, x, g, delta, state)
+            if due:
+                self._record_gradient(row, g, p)
+                row += 1
+
+    def _step(self, t: int, x: Array, g: Array, delta: Array, state: State) -> Array:
+        """One step in place; returns p, the vector that was signed or compressed."""
+        method = self.job.method
+        gamma = None if method.linear else self.steps(t, x, g, None)
+        p = method.propose(g, gamma, state)
+        if self.hides_nan:
+            self._freeze(t, p, x, state)
+        method.direction(p, state, self._compress, delta)
+        if method.linear:
+            delta *= self.steps(t, x, g, delta)
+        self._freeze(t, delta, x, state)
+        x -= delta
+        if self.project is not None:
+            self.project(x)
+        method.remember(p, delta, state)
+        if self.kept:
+            x[self.frozen] = self.kept["x"]
+            if "e" in state:
+                state["e"][self.frozen] = self.kept["e"]
+        return p
+
+    def _freeze(self, t: int, v: Array, x: Array, state: State) -> None:
+        """Freeze the runs whose row of v is not finite, before anything was written: x and e are those of time t."""
+        flat = v.ravel()
+        if np.isfinite(np.dot(flat, flat)):  # one fast pass; it also overflows above 1e154, hence the second look
+            return
+        bad = ~np.isfinite(v).all(axis=1)
+        # a finite v beyond 1e154 can still push x over the edge
+        bad |= ~np.isfinite(np.abs(x).max(axis=1) + np.abs(v).max(axis=1))
+        if not bad.any():
+            return
+        v[bad] = 0.0
+        fresh = bad & ~self.frozen
+        if fresh.any():
+            real = fresh[: self.real].nonzero()[0]
+            self.job.diverged_at[self.start + real] = t + 1
+            now = self.frozen | fresh
+            for name, buffer in (("x", x), ("e", state.get("e"))):
+                if buffer is not None:
+                    whole = buffer.copy()
+                    if name in self.kept:
+                        whole[self.frozen] = self.kept[name]
+                    self.kept[name] = whole[now]
+            self.frozen = now
+
+    def _first_iterate(self) -> Array:
+        job = self.job
+        if callable(job.x0):
+            streams = job.streams(_START, self.start, self.rows)
+            x = np.concatenate([_drawn_start(job.x0, rng, job.d) for rng in streams])
+        else:
+            given = job.x0[self.start : self.start + self.real]
+            x = np.concatenate([given, np.repeat(given[-1:], self.rows - self.real, axis=0)])
+        return finite("x0", np.ascontiguousarray(x, dtype=job.dtype))  # float32 has a smaller range
+
+    def _gradients(self) -> Callable[[Array, Array], None]:
+        """gradients(x, out): one stochastic gradient for each row."""
+        problem = self.job.problem
+        if not (hasattr(problem, "sample") and hasattr(problem, "gradient_given")):
+
+            def by_tile(x: Array, out: Array) -> None:
+                for tile, rng in zip(self.tiles, self.noise_streams, strict=True):
+                    out[tile] = problem.gradient(x[tile], rng)
+
+            return by_tile
+        noise = self._noise()
+        parts = [slice(0, self.rows)] if self.rowwise else self.tiles
+
+        def known(x: Array, out: Array) -> None:
+            drawn = next(noise)
+            for part in parts:
+                problem.gradient_given(x[part], None if drawn is None else drawn[part], out=out[part])
+
+        return known
+
+    def _noise(self) -> Iterator[Any]:
+        """The random numbers of each step, (rows, ...), drawn for many steps at once; the stream does not show it."""
+        sample = self.job.problem.sample
+        chunk = min(_CHUNK, max(self.job.T, 1))
+        while True:
+            drawn = [sample(rng, chunk, TILE) for rng in self.noise_streams]
+            if drawn[0] is None:
+                while True:
+                    yield None
+            yield from np.concatenate(drawn, axis=1)
+
+    def _steps(self) -> Callable[[int, Array, Array, Any], Any]:
+        """steps(t, x, g, direction): the step sizes, a scalar or a column, in the simulation's dtype."""
+        gamma, kind = self.job.method.gamma, self.job.dtype
+        if isinstance(gamma, BestStep):
+            search = gamma.problem.line_search
+            parts = [slice(0, self.rows)] if self.rowwise else self.tiles
+            return lambda t, x, g, v: self._column(np.concatenate([search(x[part], v[part]) for part in parts]), kind)
+        if not callable(gamma):
+            constant = self._column(checked_steps(gamma), kind)
+            return lambda t, x, g, v: constant
+        if is_adaptive(gamma):
+            return lambda t, x, g, v: self._column(self._adaptive(gamma, t, x, g), kind)
+        return lambda t, x, g, v: self._column(checked_steps(gamma(t), f"gamma({t})"), kind)
+
+    def _adaptive(self, rule: Callable[..., Any], t: int, x: Array, g: Array) -> Array:
+        seen = [v[: self.real].view() for v in (x, g)]
+        for v in seen:
+            v.flags.writeable = False
+        steps = np.array(rule(t, *seen), dtype=np.float64)
+        if steps.ndim and steps.shape == (self.real,):
+            steps[self.frozen[: self.real]] = 0.0
+            steps = np.concatenate([steps, np.zeros(self.rows - self.real)])
+        elif steps.ndim:
+            raise argument_error(f"gamma({t}, x, g)", f"be a number or ({self.real},)", f"shape {steps.shape}")
+        return checked_steps(steps, f"gamma({t}, x, g)")
+
+    def _column(self, steps: Array, kind: np.dtype[Any]) -> Any:
+        if steps.ndim == 0:
+            return kind.type(steps)
+        if steps.shape == (self.job.runs,) and self.job.runs != self.rows:
+            given = steps[self.start : self.start + self.real]
+            steps = np.concatenate([given, np.repeat(given[-1:], self.rows - self.real)])
+        if steps.shape != (self.rows,):
+            raise argument_error("gamma", f"have shape ({self.job.runs},)", f"shape {steps.shape}")
+        return steps.astype(kind)[:, None]
+
+    def _compress(self, v: Array, out: Array) -> None:
+        compressor = self.job.method.compressor
+        kernel = getattr(compressor, "compress", None)
+        if kernel is None:  # anybody's callable: by tile, so that its own rounding cannot depend on the number of runs
+            for tile, rng in zip(self.tiles, self.compressor_streams, strict=True):
+                out[tile] = compressor(v[tile], rng)
+        elif compressor.stochastic:
+            for tile, rng in zip(self.tiles, self.compressor_streams, strict=True):
+                out[tile] = kernel(v[tile], rng)
+        elif hasattr(compressor, "compress_into"):
+            compressor.compress_into(v, out)
+        else:
+            out[...] = kernel(v)
+
+    def _record_state(self, row: int, x: Array, state: State) -> None:
+        job, here = self.job, slice(self.start, self.start + self.real)
+        e = state.get("e")
+        for name, record in job.records.items():
+            if name == "f":
+                record[row, here] = self._f(x)
+            elif name == "x":
+                record[row, here] = x[: self.real]
+            elif name == "e":
+                record[row, here] = 0.0 if e is None else e[: self.real]
+            elif name == "e_norm":
+                record[row, here] = 0.0 if e is None else _norms(e[: self.real])
+            elif name == "span_distance":
+                record[row, here] = [s.distance(v) for s, v in zip(self.spans, x, strict=False)]
+
+    def _record_gradient(self, row: int, g: Array, p: Array) -> None:
+        from efcheck.compressors import density
+
+        here = slice(self.start, self.start + self.real)
+        measures: dict[str, Callable[[], Array]] = {
+            "g": lambda: g[: self.real],
+            "g_norm": lambda: _norms(g[: self.real]),
+            "density": lambda: density(p[: self.real]),
+            "g_density": lambda: density(g[: self.real]),
+        }
+        off = np.arange(self.start, self.start + self.real)[self.frozen[: self.real]]
+        if off.size:  # these rows may not be finite, and density refuses that
+            g, p = (np.where(self.frozen[:, None], v.dtype.type(0), v) for v in (g, p))
+        for name in self.job.records.keys() & measures.keys():
+            self.job.records[name][row, here] = measures[name]()
+            self.job.records[name][row, off] = np.nan
+
+    def _f(self, x: Array) -> Array:
+        parts = [slice(0, self.rows)] if self.rowwise else self.tiles
+        return np.concatenate([self.job.problem.f(x[part]) for part in parts])[: self.real]
+
+
+def _projection(problem: Any) -> Callable[[Array], None] | None:
+    """Projection in place, or None where the problem has no constraint."""
+    from efcheck.problems.base import Problem
+
+    project = getattr(problem, "project", None)
+    if project is None or getattr(type(problem), "project", None) is Problem.project:
+        return None
+    return lambda x: np.copyto(x, project(x))
+
+
+def _drawn_start(x0: Callable[..., Any], rng: Generator, d: int) -> Array:
+    start = finite("x0(rng, runs)", float_array("x0(rng, runs)", x0(rng, TILE)))
+    if start.shape != (TILE, d):
+        raise argument_error("x0(rng, runs)", f"have shape (runs, {d})", f"shape {start.shape} for runs = {TILE}")
+    return start
+
+
+def _norms(v: Array) -> Array:
+    return norm(v)[:, 0]
