@@ -155,7 +155,7 @@ class Block:
 
             def by_tile(x: Array, out: Array) -> None:
                 for tile, rng in zip(self.tiles, self.noise_streams, strict=True):
-                    out[tile] = problem.gradient(x[tile], rng)
+                    out[tile] = _shaped("problem.gradient(x, rng)", problem.gradient(x[tile], rng), x[tile].shape)
 
             return by_tile
         noise = self._noise()
@@ -220,7 +220,7 @@ class Block:
         kernel = getattr(compressor, "compress", None)
         if kernel is None:  # anybody's callable: by tile, so that its own rounding cannot depend on the number of runs
             for tile, rng in zip(self.tiles, self.compressor_streams, strict=True):
-                out[tile] = compressor(v[tile], rng)
+                out[tile] = _shaped("compressor(v, rng)", compressor(v[tile], rng), v[tile].shape)
         elif compressor.stochastic:
             for tile, rng in zip(self.tiles, self.compressor_streams, strict=True):
                 out[tile] = kernel(v[tile], rng)
@@ -285,3 +285,10 @@ def _drawn_start(x0: Callable[..., Any], rng: Generator, d: int) -> Array:
 
 def _norms(v: Array) -> Array:
     return norm(v)[:, 0]
+
+
+def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> Any:
+    """What somebody's function returned, if it has the shape of its rows: assignment would broadcast anything else."""
+    if np.shape(value) != shape:
+        raise argument_error(name, "return the shape of its first argument, (runs, d)", f"shape {np.shape(value)} for {shape}")
+    return value

@@ -59,8 +59,12 @@ def signed(v: Array, scale: Any, zero: int, out: Array) -> None:
         np.sign(v, out=out)
         out *= scale
         return
-    # copysign is the fastest sign here; -0.0 + 0.0 is +0.0, so it sees one zero only, of the convention's sign
-    if zero == 1:
+    bits, top = (np.int64, np.int64(-(2**63))) if v.dtype == np.float64 else (np.int32, np.int32(-(2**31)))
+    if zero == 1 and v.flags.c_contiguous and out.flags.c_contiguous and v.view(bits).ravel().min(initial=0) > top:
+        # no -0.0, whose bits are the least integer: then the sign bit is the sign, and scale >= 0 has none of its own
+        np.bitwise_and(v.view(bits), top, out=out.view(bits))
+        np.bitwise_or(out.view(bits), np.asarray(scale, v.dtype).view(bits), out=out.view(bits))
+    elif zero == 1:  # -0.0 + 0.0 is +0.0: copysign then sees one zero only, of the convention's sign
         np.add(v, v.dtype.type(0), out=out)
         np.copysign(scale, out, out=out)
     else:

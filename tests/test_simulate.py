@@ -577,3 +577,16 @@ def test_simulate_names_the_bad_argument_on_one_line(name: str) -> None:
     with pytest.raises(ArgumentError, match="^(" + wording + ")") as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_a_gradient_or_compressor_of_the_wrong_shape_is_one_line() -> None:
+    class Flat:
+        d = 3
+
+        def gradient(self, x: Any, rng: Any) -> Any:
+            return x.mean(axis=0)  # (d,): would be broadcast
+
+    with pytest.raises(ArgumentError, match=r"`problem.gradient\(x, rng\)` must return the shape .*; got shape \(3,\)"):
+        simulate(Flat(), SGD(0.1), 2, record=("x",))
+    with pytest.raises(ArgumentError, match=r"`compressor\(v, rng\)` must return the shape"):
+        simulate(SparseNoise(3), EFSGD(0.1, lambda v, rng=None: v[0]), 2)
