@@ -377,8 +377,8 @@ tuning = Claim(
     "counterexample-1-tuning",
     "Section 3, after Remark 1",
     "increasing the batch-size or tuning the step-size may still allow convergence",
-    repaired="batches of 3 turn the drift of SIGNSGD towards x* (those of 2 and 6 do not), and its stationary f - f* then falls "
-    "with gamma; the step x_t + 1 reaches x* and stays: P(not there at t) <= (3/4)^t",
+    repaired="batches of 3 turn the drift of SIGNSGD towards x* (those of 2 and 6 do not), and its stationary "
+    "f - f* then falls with gamma; the step x_t + 1 reaches x* and stays: P(not there at t) <= (3/4)^t",
     expect="supported",
 )
 
@@ -426,7 +426,9 @@ def their_stationary_objective_falls_with_gamma() -> Evidence:
 @tuning.repaired
 def a_step_size_that_knows_x_reaches_the_minimum() -> Evidence:
     """gamma_t = x_t + 1: g = 4 (w.p. 1/4, independent of the past) leads to -1 at once; at -1 the step is 0."""
-    reach = And(Eq(project(x - (x + 1) * sgn(4)), -1), *(Eq(project(x - (x + 1) * sgn(g)).subs(x, -1), -1) for g, _ in OUTCOMES))
+    reach = And(
+        Eq(project(x - (x + 1) * sgn(4)), -1), *(Eq(project(x - (x + 1) * sgn(g)).subs(x, -1), -1) for g, _ in OUTCOMES)
+    )
     return prove(reach, [feasible], covers="step")
 
 

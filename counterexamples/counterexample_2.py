@@ -392,7 +392,11 @@ def smaller_steps_end_lower_for_every_epsilon() -> Evidence:
             ends.append(float(trace["f"][T // 2 :].mean() / trace["f"][0, 0]))
         worst.append(max(ends))
     good = all(b < 0.5 * a for a, b in pairwise(worst)) and worst[-1] < 0.1
-    detail = "largest mean f / f(x_0) over epsilon and sign(0): " + ", ".join(f"{w:.2g}" for w in worst) + " at gamma = 0.1, 0.02, 0.004"
+    detail = (
+        "largest mean f / f(x_0) over epsilon and sign(0): "
+        + ", ".join(f"{w:.2g}" for w in worst)
+        + " at gamma = 0.1, 0.02, 0.004"
+    )
     return Evidence("search", "supported" if good else "undecided", detail, {"worst": worst})
 
 

@@ -197,13 +197,15 @@ class Block:
         seen = [v[: self.real].view() for v in (x, g)]
         for v in seen:
             v.flags.writeable = False
-        steps = np.array(rule(t, *seen), dtype=np.float64)
-        if steps.ndim and steps.shape == (self.real,):
-            steps[self.frozen[: self.real]] = 0.0
-            steps = np.concatenate([steps, np.zeros(self.rows - self.real)])
-        elif steps.ndim:
-            raise argument_error(f"gamma({t}, x, g)", f"be a number or ({self.real},)", f"shape {steps.shape}")
-        return checked_steps(steps, f"gamma({t}, x, g)")
+        name, value = f"gamma({t}, x, g)", rule(t, *seen)
+        if np.ndim(value) == 0:
+            return checked_steps(value, name)
+        if np.shape(value) == (self.job.runs,):  # one step for each run of the simulation, not of this block
+            value = np.asarray(value)[self.start : self.start + self.real]
+        if np.shape(value) != (self.real,):
+            raise argument_error(name, f"be a number or have shape ({self.real},)", f"shape {np.shape(value)}")
+        alive = np.where(self.frozen[: self.real], 0.0, value)  # what a rule says of a diverged run does not matter
+        return np.concatenate([checked_steps(alive, name), np.zeros(self.rows - self.real)])
 
     def _column(self, steps: Array, kind: np.dtype[Any]) -> Any:
         if steps.ndim == 0:
@@ -279,7 +281,8 @@ def _projection(problem: Any) -> Callable[[Array], None] | None:
 def _drawn_start(x0: Callable[..., Any], rng: Generator, d: int) -> Array:
     start = finite("x0(rng, runs)", float_array("x0(rng, runs)", x0(rng, TILE)))
     if start.shape != (TILE, d):
-        raise argument_error("x0(rng, runs)", f"have shape (runs, {d})", f"shape {start.shape} for runs = {TILE}")
+        hint = f"It is called with runs = {TILE}, a whole tile, and the runs beyond those asked for are not kept."
+        raise argument_error("x0(rng, runs)", f"have shape (runs, {d})", f"shape {start.shape} for runs = {TILE}", hint)
     return start
 
 

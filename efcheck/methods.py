@@ -74,7 +74,9 @@ class Method:
                     "gamma", f"be a number, array or rule for {type(self).__name__}", "BestStep",
                     "Its memory depends on gamma, so there is no line to search.",
                 )  # fmt: skip
-        elif not callable(gamma):
+        elif callable(gamma):
+            is_adaptive(gamma)
+        else:
             checked_steps(gamma)
 
     def buffers(self, rows: int, d: int, dtype: np.dtype[Any]) -> State:
@@ -119,7 +121,8 @@ class SGD(_Momentum):
     Parameters
     ----------
     gamma : number, (runs,) array, callable t -> ..., callable (t, x, g) -> ..., or BestStep
-        Step size >= 0.
+        Step size >= 0. An adaptive rule is called with some rows of x and g at a time, (rows, d), and gives a number or
+        one step for each row: like the compressors it must treat every row by itself.
     beta : float in [0, 1)
         Momentum; 0 is plain SGD.
     """
@@ -266,10 +269,14 @@ def is_adaptive(rule: Callable[..., Any]) -> bool:
     """True for a rule (t, x, g) -> step, False for a schedule t -> step, by the arguments that it requires."""
     try:
         parameters = inspect.signature(rule).parameters.values()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # some builtins have no signature
         return False
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return sum(p.default is p.empty for p in positional) == 3
+    required = sum(p.default is p.empty for p in positional)
+    takes_one = bool(positional) or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if required == 3 or (required < 2 and takes_one):
+        return required == 3
+    raise argument_error("gamma", "be a rule t -> step or (t, x, g) -> step", f"one with {required} required arguments")
 
 
 def _check_compressor(compressor: Any) -> None:

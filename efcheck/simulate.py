@@ -8,7 +8,7 @@ grouped into blocks that stay in cache; a block does all its T steps before the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +36,8 @@ class Trace:
         0, every, 2 every, ..., and T.
     diverged, diverged_at : (runs,) arrays
         Whether, and with which t, x_t (or the memory) would first not have been finite; -1 if never. Such a run is frozen
-        at x_{t-1}: its f and x stay, its g and densities are NaN from the step that broke it.
+        at x_{t-1}: its f and x stay, its g and densities are NaN from the step that broke it. f itself may overflow to inf
+        before x does.
     """
 
     t: Array
@@ -170,6 +171,8 @@ def _checked(
 
 
 def _record_names(record: Any, problem: Any) -> list[str]:
+    if not isinstance(record, Iterable):
+        raise argument_error("record", f"name some of {', '.join(_SCALARS + _VECTORS)}", record)
     names = [record] if isinstance(record, str) else list(record)
     for name in names:
         if name not in _SCALARS + _VECTORS:

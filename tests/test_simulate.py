@@ -542,7 +542,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "adaptive-shape": (
         lambda: simulate(P, SGD(lambda t, x, g: g), 5, runs=2),
-        r"`gamma\(0, x, g\)` must be a number or \(2,\); got shape \(2, 3\)",
+        r"`gamma\(0, x, g\)` must be a number or have shape \(2,\); got shape \(2, 3\)",
     ),
     "record-unknown": (
         lambda: simulate(P, S, 1, record=("f", "loss")),
@@ -590,3 +590,36 @@ def test_a_gradient_or_compressor_of_the_wrong_shape_is_one_line() -> None:
         simulate(Flat(), SGD(0.1), 2, record=("x",))
     with pytest.raises(ArgumentError, match=r"`compressor\(v, rng\)` must return the shape"):
         simulate(SparseNoise(3), EFSGD(0.1, lambda v, rng=None: v[0]), 2)
+
+
+@pytest.mark.parametrize("block", [16, 100, None])
+def test_an_adaptive_rule_may_give_one_step_for_each_run(block: int | None) -> None:
+    gammas = np.linspace(0.01, 0.2, 100)
+    rule = simulate(SparseNoise(3), SGD(lambda t, x, g: gammas), 5, runs=100, block=block, record=("x",))
+    array = simulate(SparseNoise(3), SGD(gammas), 5, runs=100, record=("x",))
+    assert np.array_equal(rule["x"], array["x"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (lambda t, x, g: "a", "be finite and >= 0; got a"),
+        (lambda t, x, g: -1, "be finite and >= 0; got -1"),
+        (lambda t, x, g: np.ones(7), r"be a number or have shape \(2,\); got shape \(7,\)"),
+    ],
+    ids=["text", "negative", "wrong shape"],
+)
+def test_what_an_adaptive_rule_must_not_return(rule: Any, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        simulate(SparseNoise(3), SGD(rule), 2, runs=2)
+
+
+@pytest.mark.parametrize("rule", [lambda: 0.1, lambda t, x: 0.1], ids=["no argument", "two arguments"])
+def test_a_rule_with_another_number_of_arguments_is_refused(rule: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"`gamma` must be a rule t -> step or \(t, x, g\) -> step"):
+        SGD(rule)
+
+
+def test_record_must_be_names() -> None:
+    with pytest.raises(ArgumentError, match=r"`record` must name some of f, .*; got 5"):
+        simulate(SparseNoise(3), SGD(0.1), 2, record=5)  # type: ignore[arg-type]

@@ -220,6 +220,8 @@ def realised_delta(c: Callable[..., Any], v: Any, rng: Generator | None = None) 
     >>> float(realised_delta(TopK(1), np.array([2.0, 1.0])))
     0.8
     """
+    if not callable(c):
+        raise argument_error("c", "be a callable (v, rng=None) -> v", c)
     array = finite_vectors(v)
     wide = array.astype(np.float64)
     top = np.abs(wide).max(axis=-1, keepdims=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from efcheck.arrays import Array
+from efcheck.arrays import Array, sign
 from efcheck.errors import argument_error
 
 
@@ -55,13 +55,13 @@ LOSSES = {
             1.0,
             1.0,
         ),
-        Loss("absolute", np.abs, np.sign, np.zeros_like, 1.0, None),
+        Loss("absolute", np.abs, lambda r: sign(r, 0), np.zeros_like, 1.0, None),
     )
 }
 
 
 def as_loss(loss: Loss | str) -> Loss:
-    """A Loss, or one by name: squared r^2, logistic log(1+e^r) + log(1+e^-r) - 2 log 2, huber, absolute |r|."""
+    """A Loss, or one by name: squared r^2, logistic log(1+e^r) + log(1+e^-r) - 2 log 2, huber, absolute |r| (slope 0 at 0)."""
     if isinstance(loss, Loss):
         return loss
     if not isinstance(loss, str) or loss not in LOSSES:

@@ -39,6 +39,8 @@ def wilson_data(n: int, rng: Generator) -> tuple[Array, Array, Array, Array]:
     n = integer("n", n, 4, hint="The columns 5n + 3 must fit into d = 6n, and the halves be equal.")
     if n % 2:
         raise argument_error("n", "be even", n, "It is split into equal halves.")
+    if not isinstance(rng, np.random.Generator):
+        raise argument_error("rng", "be a numpy Generator", rng, "Pass np.random.default_rng(seed).")
     y = np.where(rng.random(n) < 0.5, -1.0, 1.0)
     A = np.zeros((n, 6 * n))
     A[:, 0] = y
