@@ -14,7 +14,7 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean, BooleanAtom
 
 from efcheck.errors import argument_error, real
-from efcheck.evidence._translate import Translator, Unsupported, _by_assumption
+from efcheck.evidence._translate import Translator, Unsupported, by_assumption
 from efcheck.evidence.evidence import Evidence
 
 _HALF, _ONE = Fraction(1, 2), Fraction(1)
@@ -140,7 +140,7 @@ def _symbols(expressions: list[Any]) -> list[Any]:
 
 def _may_be_undefined(relation: Any) -> bool:
     powers = [p for p in relation.atoms(sympy.Pow) if p.free_symbols and not (p.exp.is_Integer and p.exp > 0)]
-    return any(not (p.exp.is_Rational and _by_assumption(p)) for p in powers) or bool(relation.atoms(sympy.Piecewise))
+    return any(not (p.exp.is_Rational and by_assumption(p)) for p in powers) or bool(relation.atoms(sympy.Piecewise))
 
 
 def _identically_zero(relation: Any) -> bool:

@@ -133,7 +133,7 @@ class Translator:
                 test = _COMPARE[sympy.Ne]
             else:
                 return
-            if _by_assumption(expr):
+            if by_assumption(expr):
                 return
             self.domain.append(z3.Implies(guard, self.compare(test, base)))
 
@@ -200,7 +200,7 @@ class Translator:
         return self._quotients[key]
 
 
-def _by_assumption(power: Any) -> bool:
+def by_assumption(power: Any) -> bool:
     base = power.base
     if power.exp.is_Integer:
         return bool(base.is_Symbol and base.is_zero is False)
