@@ -58,6 +58,8 @@ class Block:
         self.compressor_streams = job.streams(_COMPRESSOR, start, self.rows)
         # scaled sign and plain SGD hand a NaN on to delta, where it is seen; others may hide it or refuse it
         self.hides_nan = not (isinstance(job.method, SGD) or hasattr(job.method.compressor, "compress_into"))
+        self.scale: Array | None = None  # of the last message, where one number bounds it
+        self.recorded = bool(job.records.keys() & {"g", "g_norm", "density", "g_density"})
         self.frozen = np.zeros(self.rows, bool)
         self.kept: dict[str, Array] = {}
         self.rowwise = bool(getattr(job.problem, "rowwise", False))
@@ -88,13 +90,11 @@ class Block:
             for span, gradient, off in zip(self.spans, g, self.frozen, strict=False):
                 if not off and np.isfinite(gradient).all():
                     span.update(gradient)
-            p = self._step(t, x, g, delta, state)
-            if due:
-                self._record_gradient(row, g, p)
-                row += 1
+            self._step(t, x, g, delta, state, row if due and self.recorded else None)
+            row += due
 
-    def _step(self, t: int, x: Array, g: Array, delta: Array, state: State) -> Array:
-        """One step in place; returns p, the vector that was signed or compressed."""
+    def _step(self, t: int, x: Array, g: Array, delta: Array, state: State, row: int | None) -> None:
+        """One step in place; g and p, the vector that is signed or compressed, are recorded in `row`."""
         method = self.job.method
         gamma = None if method.linear else self.steps(t, x, g, None)
         p = method.propose(g, gamma, state)
@@ -103,16 +103,18 @@ class Block:
         method.direction(p, state, self._compress, delta)
         if method.linear:
             delta *= self.steps(t, x, g, delta)
-        self._freeze(t, delta, x, state)
+        if method.linear or self.scale is None or not self.scale.max() < 1e150:  # also where it is NaN
+            self._freeze(t, delta, x, state)
         x -= delta
         if self.project is not None:
             self.project(x)
+        if row is not None:
+            self._record_gradient(row, g, p)
         method.remember(p, delta, state)
         if self.kept:
             x[self.frozen] = self.kept["x"]
             if "e" in state:
                 state["e"][self.frozen] = self.kept["e"]
-        return p
 
     def _freeze(self, t: int, v: Array, x: Array, state: State) -> None:
         """Freeze the runs whose row of v is not finite, before anything was written: x and e are those of time t."""
@@ -227,7 +229,7 @@ class Block:
             for tile, rng in zip(self.tiles, self.compressor_streams, strict=True):
                 out[tile] = kernel(v[tile], rng)
         elif hasattr(compressor, "compress_into"):
-            compressor.compress_into(v, out)
+            self.scale = compressor.compress_into(v, out)
         else:
             out[...] = kernel(v)
 

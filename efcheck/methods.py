@@ -92,7 +92,7 @@ class Method:
         raise NotImplementedError
 
     def remember(self, p: Array, delta: Array, state: State) -> None:
-        """Update the memory after Delta was sent."""
+        """Update the memory after Delta was sent; p may be overwritten."""
 
 
 class _Momentum(Method):
@@ -204,7 +204,8 @@ class EFSGD(Method):
         compress(p, out)
 
     def remember(self, p: Array, delta: Array, state: State) -> None:
-        np.subtract(p, delta, out=state["e"])
+        p -= delta  # in place, the fastest way; then the two buffers change their names
+        state["e"], state["p"] = p, state["e"]
 
 
 @dataclass(frozen=True, eq=False)

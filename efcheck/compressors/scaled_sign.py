@@ -45,11 +45,17 @@ class ScaledSign(Compressor):
         self.compress_into(v, out)
         return out
 
-    def compress_into(self, v: Array, out: Array) -> None:
-        """out = C(v), without validation and without a new array: v contiguous, out another array of its shape."""
+    def compress_into(self, v: Array, out: Array) -> Array:
+        """out = C(v), without validation and without a new array: v contiguous, out another array of its shape.
+
+        Returns the scales (..., 1): |C(v)_i| where sign(v_i) is not 0, and not finite if v is not.
+        """
         np.abs(v, out=out)
-        scale = narrow(row_mean(out.astype(np.float64, copy=False), v.shape[-1]), v.dtype)
+        scale = row_mean(out.astype(np.float64, copy=False), v.shape[-1])
+        if v.dtype != np.float64:
+            scale = narrow(scale, v.dtype)
         signed(v, scale, self.zero, out)
+        return scale
 
     def _delta(self, d: int) -> float:
         return 1 / d
