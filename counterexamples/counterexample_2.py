@@ -178,7 +178,7 @@ line = Claim(
     "counterexample-2-line",
     SECTION,
     "started at (1, 1), the iterates of SIGNSGD lie along the line x1 + x2 = 2",
-    repaired="they do for any steps if sign(0) = +-1 in the subgradient; if sign(0) = 0 they leave it at the first step",
+    repaired="they do for any steps if sign(0) = +-1 in the subgradient; if sign(0) = 0 the first step gamma > 0 leaves it",
     expect="refuted",
 )
 
