@@ -3,7 +3,7 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
-CODE := $(wildcard efcheck counterexamples figures benchmarks tests)
+CODE := $(wildcard efcheck counterexamples proofs_numeric figures benchmarks tests)
 
 .PHONY: audit test check lint fast doctest figures bench wheel clean
 
