@@ -1,0 +1,357 @@
+"""Section 5.1 in proofs_numeric/: verdicts on several seeds, witnesses recomputed by hand, planted errors found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from sympy import Matrix, Rational
+
+from efcheck import content
+from efcheck.claims import Claim, collect
+from efcheck.methods import CompressedSGD
+
+F = Fraction
+FOLDER = Path(__file__).parents[1] / "proofs_numeric"
+NAMES = ("lemma_9", "lemma_9_margin", "lemma_9_span", "remark_10", "theorem_4", "theorem_4_minimum_norm")
+CLAIMS = {claim.id: claim for name in NAMES for claim in collect(FOLDER / f"{name}.py")}
+SEEDED = {"lemma-9-margin-wilson", "remark-10", "theorem-4", "theorem-4-minimum-norm"}
+TRUE = {"lemma-9", "lemma-9-margin-wilson", "lemma-9-span-biased", "lemma-9-unique", "lemma-9-wlog"}
+TRUE |= {"remark-10-tight", "theorem-4", "theorem-4-tight"}
+
+
+@pytest.fixture
+def module() -> Callable[[str], ModuleType]:
+    return lambda name: content.load(FOLDER / f"{name}.py")
+
+
+def verdicts(id: str) -> list[str]:
+    return [form.verdict for form in CLAIMS[id].audit().forms]
+
+
+def data_of(id: str) -> dict[str, Any]:
+    return dict(next(e.data for e in CLAIMS[id].audit().printed.evidence if e.outcome == "refuted"))
+
+
+def norm2(v: Any) -> Any:
+    return sum(c * c for c in v)
+
+
+def off_line2(v: Any, a: Any) -> Any:
+    return norm2(v) - sum(b * c for b, c in zip(v, a, strict=True)) ** 2 / F(norm2(a))
+
+
+def test_every_file_has_claims_of_its_own_prefix() -> None:
+    for name in NAMES:
+        claims = collect(FOLDER / f"{name}.py")
+        assert claims and all(claim.id.startswith(name.replace("_", "-")) for claim in claims)
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS.keys())
+def test_every_claim_has_its_expected_verdict(claim: Claim) -> None:
+    result = claim.audit()
+    assert result.as_expected, [(e.outcome, e.detail) for form in result.forms for e in form.evidence]
+    assert result.printed.verdict == ("proved" if claim.id in TRUE else "refuted")
+    assert result.repaired is None or result.repaired.verdict == "proved"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("id", sorted(SEEDED))
+def test_a_seeded_claim_has_its_expected_verdict_on_every_seed(id: str, seed: int) -> None:
+    result = CLAIMS[id].audit(seed)
+    outcomes = {e.outcome for form in result.forms for e in form.evidence if e.kind == "search"}
+    assert result.as_expected and outcomes <= {"supported"}
+
+
+def test_the_seeded_claims_are_those_with_a_check_that_takes_a_seed() -> None:
+    def seeded(claim: Claim) -> bool:
+        checks = claim.printed_checks + claim.repaired_checks
+        return any("seed" in check.__code__.co_varnames[: check.__code__.co_argcount] for check in checks)
+
+    assert {id for id, claim in CLAIMS.items() if seeded(claim)} == SEEDED
+
+
+def test_a_file_runs_by_itself() -> None:
+    done = subprocess.run([sys.executable, FOLDER / "lemma_9_span.py"], capture_output=True, text=True)
+    assert done.returncode == 0 and "lemma-9-span-sgd" in done.stdout, done.stderr
+
+
+# --- witnesses, recomputed without efcheck's engine
+
+
+def test_remark_10_witness_is_one_top_1_step_to_a_solution() -> None:
+    data, gamma = data_of("remark-10"), F(1, 8)
+    g0 = (2 * -1 * 2, 2 * -1 * 1)  # f = (2 x_1 + x_2 - 1)^2 at 0
+    p = (gamma * g0[0], gamma * g0[1])
+    x1 = (-p[0], F(0))  # the larger entry is sent
+    assert tuple(data["x"]) == x1 == (F(1, 2), F(0)) and 2 * x1[0] + x1[1] == 1  # so g_1 = 0
+    assert data["left"] == off_line2(x1, (2, 1)) == F(1, 20) and data["right"] == 0
+
+
+def test_remark_10_reduces_witness_by_hand() -> None:
+    x, e = [F(0), F(0)], [F(0), F(0)]
+    distances = []
+    for gamma in (F(1, 4), F(1, 4), F(1, 8)):
+        r = 2 * (x[0] + 2 * x[1] - 1)
+        p = [gamma * r * 1 + e[0], gamma * r * 2 + e[1]]
+        scale = (abs(p[0]) + abs(p[1])) / 2
+        sent = [scale if c >= 0 else -scale for c in p]
+        x, e = [a - b for a, b in zip(x, sent, strict=True)], [a - b for a, b in zip(p, sent, strict=True)]
+        distances.append(off_line2(x, (1, 2)))
+    assert distances == data_of("remark-10-reduces")["distance2"][1:] == [F(9, 80), F(9, 1280), F(2601, 81920)]
+
+
+def test_remark_10_current_step_witness_by_hand() -> None:
+    data, a, eta = data_of("remark-10-current-step"), (-4, -2, -1), F(1, 100)
+    e1 = (0, -2, -1)  # p_0 = a, the first entry is sent
+    p1 = [eta * c + b for c, b in zip(a, e1, strict=True)]
+    assert max(range(3), key=lambda i: abs(p1[i])) == 1
+    e2 = (p1[0], 0, p1[2])
+    assert data["left"] == off_line2(e2, a) > data["right"] == 4 * eta**2 * F(2, 3) / F(1, 9) * 21
+
+
+def test_remark_10_random_witness_by_hand() -> None:
+    data = data_of("remark-10-random")
+    assert data["left"] == off_line2((0, -data["T"]), (1, 1)) > data["right"] == 4 * F(1, 2) / F(1, 4) * 2
+
+
+def test_remark_10_orthogonal_iterate_by_hand() -> None:
+    q = F(1, 2)
+    p0 = (F(1), F(0))
+    e1 = (-q * p0[1], q * p0[0])
+    p1 = (F(-5, 4) + e1[0], e1[1])
+    x2 = (-(p0[0] - e1[0]) - (p1[0] + q * p1[1]), -(p0[1] - e1[1]) - (p1[1] - q * p1[0]))
+    assert tuple(data_of("remark-10-close")["x"]) == x2 and x2[0] == 0 != x2[1]
+
+
+def test_lemma_9_margin_witness_has_a_shorter_separator() -> None:
+    data = data_of("lemma-9-margin")
+    signed = [(1, 0, 0), (2, 1, 0)]  # y_i a_i
+    x, w = data["x"], data["w"]
+    assert [sum(b * c for b, c in zip(row, x, strict=True)) for row in signed] == [1, 1]
+    assert min(sum(b * c for b, c in zip(row, w, strict=True)) for row in signed) >= 1
+    assert norm2(w) == 1 < norm2(x) == 2 and list(data["margin2"]) == [Rational(1, 2), 1]
+    assert list(data["multipliers"]) == [3, -1]  # of b_1 and b_2: x = 3 b_1 - b_2
+
+
+def test_lemma_9_noise_witness_is_a_longer_solution_in_the_span() -> None:
+    for sign in (1, -1):
+        g0 = (-2, -2 * sign)
+        x1 = (F(1), F(sign))  # -g_0/2, on the line of g_0; x_1 = 1 has loss 0 and no gradient
+        assert x1[0] * g0[1] == x1[1] * g0[0] and norm2(x1) == 2 > 1
+    assert data_of("lemma-9-noise")["norm2"] == [2, 2]
+
+
+def test_theorem_4_witnesses_by_hand() -> None:
+    box = data_of("theorem-4-constrained")
+    assert tuple(box["x"]) == (1, 1) and off_line2((1, 1), (2, 1)) == F(1, 5)
+    start = data_of("theorem-4-start")
+    assert tuple(start["x"]) == (1, 1) and start["g"][1] == 0 and not any(start["e"])
+    assert tuple(data_of("theorem-4-minimum-norm")["x"]) == (F(1, 2), 0)
+
+
+def test_least_norm_of_a_two_by_two_by_hand(module: Callable[[str], ModuleType]) -> None:
+    point = module("lemma_9").least_norm(Matrix([[1, 1, 0], [0, 1, 1]]), Matrix([1, -1]))
+    assert list(point) == [1, 0, -1]  # alpha = (1, -1)
+
+
+def test_wilson_multipliers_by_hand(module: Callable[[str], ModuleType]) -> None:
+    m = module("lemma_9_margin")
+    plus, minus = (c.subs({m.k: 1, m.l: 1}) for c in m.wilson_alpha())
+    assert 4 * plus + minus == 1 and plus + 8 * minus == -1
+
+
+def test_exact_projection_agrees_with_least_squares(module: Callable[[str], ModuleType]) -> None:
+    rng = np.random.default_rng(0)
+    for count in (0, 1, 2, 3, 5):
+        gs = rng.integers(-2, 3, (count, 4))
+        v = rng.integers(-3, 4, 4)
+        rest = [float(c) for c in module("theorem_4").off_span(v.tolist(), gs.tolist())]
+        want = v - gs.T @ np.linalg.lstsq(gs.T, v, rcond=None)[0] if count else v
+        assert np.allclose(rest, want, atol=1e-12)
+
+
+def test_simulated_bounds_are_not_vacuous() -> None:
+    def found(id: str, name: str) -> float:
+        forms = CLAIMS[id].audit().forms
+        return next(float(e.data[name]) for f in forms for e in f.evidence if e.kind == "search" and name in e.data)
+
+    assert found("remark-10", "closest") > 0.1 and found("theorem-4", "closest") > 0.5
+    assert found("theorem-4-minimum-norm", "left") < 1e-3
+
+
+# --- planted errors
+
+
+def test_theorem_4_with_the_sign_of_the_gradient_lost_has_no_identity(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m = module("theorem_4")
+    wrong = (m.x + m.sent, m.gamma * m.g + m.e - m.sent, m.gamma * m.g + m.e)
+    monkeypatch.setattr(m, "step", lambda: wrong)
+    assert verdicts("theorem-4-identity")[1] == "refuted"
+    assert verdicts("theorem-4") == ["refuted", "refuted"]
+    assert verdicts("theorem-4-constrained")[1] == "refuted"
+
+
+def forgetful(gradient: Any, x0: Any, gammas: Any, compress: Any) -> Any:
+    """Exact compressed SGD that reports no memory."""
+    xs = [tuple(map(F, x0))]
+    for t, gamma in enumerate(gammas):
+        sent = compress(tuple(gamma * F(g) for g in gradient(t, xs[-1])))
+        xs.append(tuple(a - b for a, b in zip(xs[-1], sent, strict=True)))
+    return xs, [tuple(0 * c for c in x) for x in xs]
+
+
+def test_theorem_4_without_feedback_fails_in_exact_runs(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module("theorem_4").exact, "ef_sgd", forgetful)
+    assert module("theorem_4").exact_runs_agree().outcome == "refuted"
+    assert module("theorem_4").the_parts_outside_coincide_in_exact_runs().outcome == "refuted"
+
+
+@pytest.mark.parametrize("name", ["theorem_4", "remark_10", "theorem_4_minimum_norm"])
+def test_simulations_without_feedback_break_the_bounds(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The bound of Remark 10 is generous: there the step is made ten times as large as the bound is told."""
+    m = module(name)
+    if name == "remark_10":
+        monkeypatch.setattr(m, "EFSGD", lambda step, c: CompressedSGD(10 * step, c))
+    else:
+        monkeypatch.setattr(m, "EFSGD", CompressedSGD)
+    check = m.simulated_feedback_reaches_it if name == "theorem_4_minimum_norm" else m.simulated_runs_agree
+    assert check().outcome == "refuted"
+
+
+def test_theorem_4_turn_of_another_angle_is_not_tight(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module("theorem_4"), "turn", lambda q: lambda p: (p[0] + q * p[0], p[1] - q * p[0]))
+    assert verdicts("theorem-4-tight") == ["refuted"]
+
+
+def test_remark_10_with_a_constant_too_small_is_refuted(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m = module("remark_10")
+    right, larger = m.sharp, m.printed
+    monkeypatch.setattr(m, "sharp", lambda w: right(w) / 2)
+    assert verdicts("remark-10")[1] == "refuted" and verdicts("remark-10-tight") == ["refuted"]
+    monkeypatch.setattr(m, "sharp", right)
+    monkeypatch.setattr(m, "printed", lambda *a: larger(*a) / 2)  # the noise term that Theorem II lost, here
+    assert verdicts("remark-10")[1] == "refuted"
+    assert verdicts("remark-10-current-step")[1] == "refuted"
+
+
+def test_remark_10_tightness_needs_the_turn(module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink = lambda share, _: lambda p: tuple((1 - share) * c for c in p)  # noqa: E731
+    monkeypatch.setattr(module("remark_10"), "late_turn", shrink)
+    assert module("remark_10").exact_runs_attain_it().outcome == "refuted"
+    assert verdicts("remark-10-close") == ["supported", "undecided"]
+
+
+def test_remark_10_without_a_reduction_has_no_witness(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module("remark_10"), "halved", lambda: ([F(1), F(1), F(1, 2)], [F(0), F(3), F(2), F(1)]))
+    assert verdicts("remark-10-reduces") == ["supported", "undecided"]
+
+
+def test_remark_10_with_the_other_entry_kept_has_no_unlucky_path(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module("remark_10"), "unlucky_path", lambda T: F(T, 2))
+    assert verdicts("remark-10-random") == ["supported", "refuted"]
+
+
+@pytest.mark.parametrize(
+    ("id", "attribute", "value", "expected"),
+    [
+        ("lemma-9-solutions", "loss", lambda M, p, t: sum((M * p).applyfunc(lambda r: r**2)), ["proved", "refuted"]),
+        ("lemma-9-solutions", "TWINS", Matrix([[1, 0, 0], [0, 1, 0]]), ["refuted", "refuted"]),
+        ("lemma-9-solutions", "least_norm", lambda M, t: M.T * t, ["refuted", "refuted"]),
+        ("lemma-9-minimum-norm", "TWINS", Matrix([[1, 0, 0], [0, 1, 0]]), ["supported", "proved"]),
+        ("lemma-9-noise", "multiplicative", lambda s, p: (2 * (p[0] - 1), F(0)), ["supported", "undecided"]),
+    ],
+    ids=["no labels", "independent twins", "no inverse", "no twins", "no noise"],
+)
+def test_lemma_9_notices_a_planted_error(
+    module: Callable[[str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    id: str,
+    attribute: str,
+    value: Any,
+    expected: list[str],
+) -> None:
+    monkeypatch.setattr(module("lemma_9"), attribute, value)
+    assert verdicts(id) == expected
+
+
+def test_lemma_9_with_a_remainder_in_its_identities_is_refuted(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m = module("lemma_9")
+    right = m.same
+    monkeypatch.setattr(m, "same", lambda a, b: right([c + m.z[0] for c in a], b))
+    assert verdicts("lemma-9") == ["refuted"] and verdicts("lemma-9-unique") == ["refuted"]
+    assert verdicts("lemma-9-wlog") == ["refuted"]
+
+
+def test_lemma_9_margin_with_a_swapped_label_has_no_witness(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m = module("lemma_9_margin")
+    monkeypatch.setattr(m, "LABELS", Matrix([1, 1]))  # signed Gram matrix (1, -2; -2, 5): both multipliers are positive
+    assert all(c > 0 for c in m.multipliers(m.ROWS, m.LABELS))
+    assert verdicts("lemma-9-margin") == ["supported", "proved"]
+
+
+def test_wilson_data_with_another_private_count_is_noticed(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module("lemma_9_margin"), "gram", lambda p, q, same: p * q + 2 + (2 - p if same else 0))
+    assert verdicts("lemma-9-margin-wilson") == ["refuted"]
+
+
+def test_wilson_data_with_a_heavy_shared_column_is_not_of_maximum_margin(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Points of opposite labels that share nine columns: a multiplier changes its sign."""
+    gram = lambda p, q, same: (3 if p == q else 9) + (1 + 2 * (1 - p) if same else 0)  # noqa: E731
+    monkeypatch.setattr(module("lemma_9_margin"), "gram", gram)
+    assert module("lemma_9_margin").all_multipliers_are_positive().outcome == "refuted"
+    assert module("lemma_9_margin").the_rows_are_independent().outcome == "refuted"
+
+
+def test_lemma_9_span_with_momentum_of_another_recursion_has_other_coefficients(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m = module("lemma_9_span")
+    monkeypatch.setattr(m, "momentum_step", lambda x, v, g, gamma: (x - gamma * g, g + m.beta * v))
+    assert verdicts("lemma-9-span-sgd")[1] == "refuted"
+
+
+def test_lemma_9_span_of_an_uncompressed_step_has_no_witness(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module("lemma_9_span"), "signs", lambda v: v)
+    assert verdicts("lemma-9-span-biased") == ["undecided"]
+    monkeypatch.setattr(module("lemma_9_span"), "random_one", lambda kept: lambda v: v)
+    assert verdicts("lemma-9-span-bias") == ["supported", "undecided"]
+
+
+def test_lemma_9_span_with_a_biased_random_compressor_says_so(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = module("lemma_9_span").random_one
+    monkeypatch.setattr(module("lemma_9_span"), "random_one", lambda kept: lambda v: tuple(c / 2 for c in right(kept)(v)))
+    assert verdicts("lemma-9-span-bias") == ["supported", "refuted"]
