@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from efcheck.arrays import Array, Generator, finite, float_array, norm
+from efcheck.arrays import Array, Generator, finite, float_array, norm, row_dot
 from efcheck.errors import argument_error
 from efcheck.methods import SGD, BestStep, Method, State, checked_steps, is_adaptive
 from efcheck.span import GradientSpan
@@ -118,8 +118,8 @@ class Block:
 
     def _freeze(self, t: int, v: Array, x: Array, state: State) -> None:
         """Freeze the runs whose row of v is not finite, before anything was written: x and e are those of time t."""
-        flat = v.ravel()
-        if np.isfinite(np.dot(flat, flat)):  # one fast pass; it also overflows above 1e154, hence the second look
+        # One fast pass, row by row: a long dot product would wake BLAS threads. It overflows above 1e154: a second look.
+        if np.isfinite(row_dot(v, v)).all():
             return
         bad = ~np.isfinite(v).all(axis=1)
         # a finite v beyond 1e154 can still push x over the edge
