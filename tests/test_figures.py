@@ -14,7 +14,16 @@ import pytest
 from efcheck import figure
 
 FOLDER = Path(__file__).parents[1] / "figures"
-SMALL = {"fig1": {"points": 21}, "trajectories": {"T": 12, "points": 21}}
+SMALL: dict[str, dict[str, Any]] = {
+    "fig1": {"points": 21},
+    "trajectories": {"T": 12, "points": 21},
+    "fig3": {},
+    "fig3_draws": {},
+    "fig5": {"T": 40, "runs": 20, "every": 10, "sweep_runs": 50, "rates": 4},
+    "extensions": {"T": 12, "runs": 16, "points": 4, "top": 0.5, "largest": 6},
+}
+COSTLY = {"fig5", "extensions"}  # about ten seconds each at full size
+FULL_SIZE = [pytest.param(name, marks=pytest.mark.slow if name in COSTLY else ()) for name in sorted(SMALL)]
 
 
 def script(name: str) -> ModuleType:
@@ -88,7 +97,7 @@ def test_redraw_from_saved_data_gives_identical_pictures(name: str, tmp_path: Pa
     assert set(record["versions"]) == {"python", "numpy", "matplotlib", "efcheck"}
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("name", FULL_SIZE)
 def test_main_of_a_script_takes_arguments_and_returns_the_files(name: str, tmp_path: Path) -> None:
     written = script(name).main(["--out", str(tmp_path)])
     assert sorted(written) == sorted(tmp_path.iterdir())

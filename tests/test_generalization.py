@@ -218,14 +218,3 @@ def test_figure_3_over_all_draws_weighs_every_draw(drawn: Any) -> None:
     assert data["weight"].sum() == pytest.approx(1)
     scaled = data["final"][list(data["method"]).index("scaled signSGD")]
     assert (data["weight"] * (scaled > 0.8)).sum() == pytest.approx(0.284344574)
-
-
-@pytest.mark.parametrize("name", ["fig3", "fig3_draws"])
-def test_a_figure_is_drawn_again_from_its_data(drawn: Any, name: str, tmp_path: Path) -> None:
-    from efcheck import figure
-
-    module, data = drawn(name)
-    figure.save(name, data, module.draw, module.SIZE, module.PANELS, tmp_path, 0, 0.0)
-    again = tmp_path / "again"
-    module.main(["--from", str(tmp_path / f"{name}.npz"), "--out", str(again)])
-    assert (again / f"{name}.png").read_bytes() == (tmp_path / f"{name}.png").read_bytes()
