@@ -229,7 +229,7 @@ class Block:
             for tile, rng in zip(self.tiles, self.compressor_streams, strict=True):
                 out[tile] = kernel(v[tile], rng)
         elif hasattr(compressor, "compress_into"):
-            self.scale = compressor.compress_into(v, out)
+            self.scale = compressor.compress_into(v, out, self.job.method.negative_zeros)
         else:
             out[...] = kernel(v)
 

@@ -53,14 +53,18 @@ def sign(v: Array, zero: int) -> Array:
     return np.where(v >= 0, one, -one) if zero == 1 else np.where(v > 0, one, -one)
 
 
-def signed(v: Array, scale: Any, zero: int, out: Array) -> None:
-    """out = scale sign(v) with sign(+-0) = zero; scale >= 0 is a number or a column; out may not be v."""
+def signed(v: Array, scale: Any, zero: int, out: Array, negative_zeros: bool = True) -> None:
+    """out = scale sign(v) with sign(+-0) = zero; scale >= 0 is a number or a column; out may not be v.
+
+    negative_zeros: False promises that no entry of v is -0.0.
+    """
     if zero == 0:
         np.sign(v, out=out)
         out *= scale
         return
     bits, top = (np.int64, np.int64(-(2**63))) if v.dtype == np.float64 else (np.int32, np.int32(-(2**31)))
-    if zero == 1 and v.flags.c_contiguous and out.flags.c_contiguous and v.view(bits).ravel().min(initial=0) > top:
+    whole = zero == 1 and v.flags.c_contiguous and out.flags.c_contiguous
+    if whole and not (negative_zeros and v.view(bits).ravel().min(initial=0) == top):
         # no -0.0, whose bits are the least integer: then the sign bit is the sign, and scale >= 0 has none of its own
         np.bitwise_and(v.view(bits), top, out=out.view(bits))
         np.bitwise_or(out.view(bits), np.asarray(scale, v.dtype).view(bits), out=out.view(bits))

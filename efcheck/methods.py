@@ -65,6 +65,7 @@ class Method:
     gamma: StepSize
     compressor: Any = None
     linear: ClassVar[bool] = True  # the update is gamma times a direction that does not depend on gamma
+    negative_zeros: ClassVar[bool] = True  # whether an entry of what `propose` gives may be -0.0
 
     def _check_gamma(self) -> None:
         gamma = self.gamma
@@ -186,6 +187,8 @@ class EFSGD(Method):
     gamma: StepSize
     compressor: Any
     linear: ClassVar[bool] = False
+    # a + b and a - b round to -0.0 only from a = -0.0: e_0 = +0.0, so p = gamma g + e never is, so e = p - C(p) never is
+    negative_zeros: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_compressor(self.compressor)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -180,11 +181,16 @@ def as_compressor(inner: Any) -> Compressor:
     return Foreign(inner)
 
 
+@lru_cache(maxsize=32)
+def _ones(d: int) -> Array:
+    return np.ones(d)
+
+
 def row_mean(x: Array, count: Any) -> Array:
     """sum(x) / count on the last axis of float64 x >= 0, kept as an axis; through max x where the sum overflows."""
     with np.errstate(over="ignore"):
-        mean: Array = row_dot(x, np.ones(x.shape[-1]))[..., None] / count
-    if not np.isfinite(mean).all():
+        mean: Array = row_dot(x, _ones(x.shape[-1]))[..., None] / count
+    if not mean.max(initial=0) < np.inf:
         top = x.max(axis=-1, keepdims=True)
         safe = np.where(top > 0, top, 1)
         with np.errstate(under="ignore"):

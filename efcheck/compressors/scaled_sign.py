@@ -45,16 +45,17 @@ class ScaledSign(Compressor):
         self.compress_into(v, out)
         return out
 
-    def compress_into(self, v: Array, out: Array) -> Array:
+    def compress_into(self, v: Array, out: Array, negative_zeros: bool = True) -> Array:
         """out = C(v), without validation and without a new array: v contiguous, out another array of its shape.
 
-        Returns the scales (..., 1): |C(v)_i| where sign(v_i) is not 0, and not finite if v is not.
+        negative_zeros: False promises that no entry of v is -0.0, which saves a look at all of them. Returns the scales
+        (..., 1): |C(v)_i| where sign(v_i) is not 0, and not finite if v is not.
         """
         np.abs(v, out=out)
         scale = row_mean(out.astype(np.float64, copy=False), v.shape[-1])
         if v.dtype != np.float64:
             scale = narrow(scale, v.dtype)
-        signed(v, scale, self.zero, out)
+        signed(v, scale, self.zero, out, negative_zeros)
         return scale
 
     def _delta(self, d: int) -> float:
