@@ -72,7 +72,7 @@ class WeightedSign:
         self.compress_into(v, out)
         return out
 
-    def compress_into(self, v: Array, out: Array) -> Array:
+    def compress_into(self, v: Array, out: Array, negative_zeros: bool = True) -> Array:
         first, others = self.weights
         scale = (first * np.abs(v[..., 0]) + others * np.abs(v[..., 1]))[..., None]  # no BLAS: a row's bits are its own
         np.copysign(scale, v + 0.0, out=out)  # + 0.0: -0.0 becomes 0.0
