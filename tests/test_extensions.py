@@ -14,19 +14,13 @@ import numpy as np
 import pytest
 
 from efcheck import content, figure
-from efcheck.claims import Claim, collect
+from efcheck.claims import collect
 
 F = Fraction
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "counterexamples"
 FILES = sorted(FOLDER.glob("extensions*.py"))
 CLAIMS = {claim.id: claim for file in FILES for claim in collect(file)}
-SEEDED = {
-    "extension",
-    *(f"extension-momentum-{k}-beta-{b}" for k in (1, 3) for b in ("0.5", "0.9", "0.99")),
-    *(f"extension-compressor-{c}-1" for c in ("scaled-sign", "top-1", "rank-1")),
-    *(f"extension-compressor-rank-1-{k}" for k in (2, 3)),
-}
 BETAS = {"0.5": F(1, 2), "0.9": F(9, 10), "0.99": F(99, 100)}
 
 
@@ -54,28 +48,6 @@ def data_of(id: str, covers: str) -> dict[str, Any]:
 
 
 # --- verdicts
-
-
-@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS.keys())
-def test_every_claim_has_its_expected_verdict(claim: Claim) -> None:
-    result = claim.audit()
-    assert result.errors == () and not result.missing_extras
-    assert [form.verdict for form in result.forms] == [form.expected for form in result.forms]
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("id", [*sorted(SEEDED - {"extension"}), pytest.param("extension", marks=pytest.mark.slow)])
-def test_a_seeded_claim_has_its_expected_verdict_on_every_seed(id: str, seed: int) -> None:
-    result = CLAIMS[id].audit(seed)
-    assert result.as_expected, [(form.verdict, form.evidence) for form in result.forms]
-
-
-def test_the_seeded_claims_are_those_with_a_check_that_takes_a_seed() -> None:
-    def seeded(claim: Claim) -> bool:
-        checks = claim.printed_checks + claim.repaired_checks
-        return any("seed" in check.__code__.co_varnames[: check.__code__.co_argcount] for check in checks)
-
-    assert {id for id, claim in CLAIMS.items() if seeded(claim)} == SEEDED
 
 
 def test_there_is_one_claim_for_each_combination_and_one_for_the_sentence() -> None:
