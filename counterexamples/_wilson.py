@@ -14,8 +14,8 @@ Binomial(n, 1/2), and a probability over all draws is a sum of C(n, k) C(n, m) /
 
 Every x is kept as integers over one denominator: steps are rational, so nothing is rounded and every tie is a tie.
 Settings of Figure 3 (the authors' notebook): 80 epochs, SGD 1/2, scaled sign 10, EF with scaled sign 10, signSGDM 1/20 with
-beta = 9/10, loss ||Ax - y||^2/n, sign(0) = 0. The notebook's momentum is m <- m + beta g, without the paper's decay:
-`signsgdm_authors`.
+beta = 9/10, loss ||Ax - y||^2/n, sign(0) = 0. The paper's momentum is m <- g + beta m; that of the notebook's code is
+m <- m + beta g, without decay: NOTEBOOK_SIGNSGDM.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import comb
+from math import ceil, comb, floor
 
 N, D, EPOCHS = 100, 1200, 80  # points in each half, dimension, steps
 Four = tuple[int, int, int, int]
@@ -71,13 +71,9 @@ class State:
         )
 
 
-def test_loss(state: State, m: int, n: int = N) -> Fraction:
-    """Mean squared residual of n test points, m of them with y = 1."""
-    up, down = state.test_losses()
-    return (m * up + (n - m) * down) / n
-
-
-test_loss.__test__ = False  # type: ignore[attr-defined]  # not a test
+def mixed(losses: tuple[Fraction, Fraction], m: int, n: int = N) -> Fraction:
+    """The mean over n test points, m of them with y = 1, of `State.test_losses`."""
+    return (m * losses[0] + (n - m) * losses[1]) / n
 
 
 def sign(v: int) -> int:
@@ -157,13 +153,16 @@ FIGURE_3: dict[str, Method] = {
 }
 
 
+NOTEBOOK_SIGNSGDM = signsgdm(Fraction(1, 20), Fraction(9, 10), decay=False)
+
+
 def path(method: Method, k: int, T: int = EPOCHS, n: int = N, d: int = D) -> list[State]:
     """x_0, ..., x_T for k points with y = 1 among n."""
     states = method(k, n - k, d)
     return [next(states) for _ in range(T + 1)]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def paths(method: Method, T: int = EPOCHS) -> tuple[tuple[State, ...], ...]:
     """The paths for k = 0, ..., N."""
     return tuple(tuple(path(method, k, T)) for k in range(N + 1))
@@ -208,3 +207,35 @@ def residual_norm_squared(x: Four, basis: list[Four], weights: Four) -> Fraction
     u, v = basis
     a, b, c, s, t = dot(u, u), dot(u, v), dot(v, v), dot(x, u), dot(x, v)
     return whole - Fraction(c * s * s - 2 * b * s * t + a * t * t, a * c - b * b)
+
+
+def last_losses(method: Method) -> list[tuple[Fraction, Fraction]]:
+    """`State.test_losses` after the last epoch, for each k."""
+    return [states[-1].test_losses() for states in paths(method)]
+
+
+def range_above(losses: list[tuple[Fraction, Fraction]], level: Fraction, n: int = N) -> range:
+    """The m for which all these losses, mixed, are above `level`: linear in m, so an interval."""
+    low, high = 0, n
+    for up, down in losses:
+        if up == down:
+            high = high if up > level else -1
+            continue
+        at = (level - down) * n / (up - down)
+        if up > down:
+            low = max(low, floor(at) + 1)
+        else:
+            high = min(high, ceil(at) - 1)
+    return range(low, high + 1)
+
+
+@lru_cache(maxsize=64)
+def above_at_every_epoch(method: Method, level: Fraction) -> tuple[range, ...]:
+    """For each k the m for which the test loss is above `level` at every epoch, x_0 included."""
+    return tuple(range_above([s.test_losses() for s in states], level) for states in paths(method))
+
+
+@lru_cache(maxsize=64)
+def above_at_the_end(method: Method, level: Fraction) -> tuple[range, ...]:
+    """The same after the last epoch alone."""
+    return tuple(range_above([states[-1].test_losses()], level) for states in paths(method))

@@ -18,7 +18,7 @@ from efcheck.problems import wilson_data
 
 F = Fraction
 ROOT = Path(__file__).parents[1]
-FILES = [ROOT / "counterexamples" / f"generalization{part}.py" for part in ("", "_distance", "_limit")]
+FILES = [ROOT / "counterexamples" / f"generalization{part}.py" for part in ("", "_distance", "_draws", "_limit")]
 CLAIMS = {claim.id: claim for file in FILES for claim in collect(file)}
 
 
@@ -64,7 +64,7 @@ def test_an_exact_run_gives_the_losses_of_a_plain_run_in_all_coordinates(wilson:
     A, y, A_test, y_test = wilson_data(200, np.random.default_rng(7))
     x = plain_run(A, y, kind, 80)
     state = wilson.path(wilson.FIGURE_3[kind], int((y > 0).sum()))[-1]
-    test = float(wilson.test_loss(state, int((y_test > 0).sum())))
+    test = float(wilson.mixed(state.test_losses(), int((y_test > 0).sum())))
     assert np.mean((A_test @ x - y_test) ** 2) == pytest.approx(test, rel=1e-9)
     assert np.mean((A @ x - y) ** 2) == pytest.approx(float(state.train_loss()), abs=1e-12)
 
@@ -106,8 +106,16 @@ def test_swapped_test_labels_are_no_run_of_the_data(wilson: Any, monkeypatch: py
     """m and 100 - m are equally likely, so no probability shows it: the losses themselves must."""
     right = wilson.State.test_losses
     monkeypatch.setattr(wilson.State, "test_losses", lambda s: right(s)[::-1])
-    assert verdicts("generalization-signsgd") == ["refuted", "proved"]
+    assert verdicts("generalization-signsgd")[0] == "refuted"
     assert verdicts("generalization-reduction") == ["refuted"]
+    assert verdicts("generalization-separation") == ["refuted"]
+
+
+def test_a_test_half_counted_the_other_way_is_noticed(wilson: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = wilson.mixed
+    monkeypatch.setattr(wilson, "mixed", lambda losses, m, n=100: right(losses, n - m, n))
+    assert verdicts("generalization-reduction") == ["refuted"]
+    assert verdicts("generalization-comparable")[0] == "proved"  # a probability over m and 100 - m alike
 
 
 def test_a_swapped_class_is_no_run_of_the_data(wilson: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +126,8 @@ def test_a_swapped_class_is_no_run_of_the_data(wilson: Any, monkeypatch: pytest.
 def test_a_lost_feedback_does_not_generalize(wilson: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     forgetful = {**wilson.FIGURE_3, "EF-signSGD": wilson.FIGURE_3["scaled signSGD"]}
     monkeypatch.setattr(wilson, "FIGURE_3", forgetful)
-    assert verdicts("generalization-ef") == ["refuted", "refuted"]
+    assert verdicts("generalization-ef") == ["refuted"]
+    assert verdicts("generalization-comparable") == ["refuted"]
     assert verdicts("generalization-reduction") == ["refuted"]
     assert verdicts("generalization-distance-ef")[1] == "refuted"
 
@@ -152,15 +161,48 @@ def test_a_draw_that_favours_a_label_is_noticed_by_the_simulation(
 
 
 def test_a_solution_of_another_norm_is_not_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = content.load(FILES[2])
+    limit = content.load(FILES[3])
     right = limit.multipliers
     monkeypatch.setattr(limit, "multipliers", lambda k, n=100: tuple(2 * v for v in right(k, n)))
     assert verdicts("generalization-test-limit")[1] == "refuted"
     assert verdicts("generalization-contribution")[1] == "undecided"
 
 
+@pytest.mark.parametrize("bias", [0.35, 0.6])
+def test_data_whose_labels_are_not_fair_are_noticed(monkeypatch: pytest.MonkeyPatch, bias: float) -> None:
+    def unfair(n: int, rng: np.random.Generator) -> Any:
+        y = np.where(rng.random(n) < bias, 1.0, -1.0)
+        return None, y[: n // 2], None, y[n // 2 :]
+
+    limit = content.load(FILES[3])
+    monkeypatch.setattr(limit, "wilson_data", unfair)
+    assert limit.labels_are_fair_and_halves_independent().outcome == "refuted"
+
+
+def test_data_whose_halves_depend_on_each_other_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sorted_halves(n: int, rng: np.random.Generator) -> Any:
+        y = np.sort(np.where(rng.random(n) < 0.5, -1.0, 1.0))
+        return None, y[: n // 2], None, y[n // 2 :]
+
+    limit = content.load(FILES[3])
+    monkeypatch.setattr(limit, "wilson_data", sorted_halves)
+    assert limit.labels_are_fair_and_halves_independent().outcome == "refuted"
+
+
+def test_the_two_files_draw_the_same_picture() -> None:
+    draws = content.load(FILES[2])
+    assert draws.as_published()(55, 49) and not draws.as_published()(49, 55)
+
+
+def test_witnesses_are_those_of_the_likeliest_draws(study: ModuleType) -> None:
+    found = CLAIMS["generalization-signsgd"].audit().printed.evidence[0].data
+    assert (found["k"], found["m"]) == (50, 50)
+    assert study.final("scaled signSGD", study.above)(50, 46) and not study.final("scaled signSGD", study.above)(50, 47)
+    assert not study.final("EF-signSGD", study.below)(82, 45) and study.final("EF-signSGD", study.below)(82, 55)
+
+
 def test_sgd_with_too_long_a_step_does_not_contract(monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = content.load(FILES[2])
+    limit = content.load(FILES[3])
     source = limit.sgd_contracts_on_every_draw
     monkeypatch.setitem(source.__globals__, "F", lambda a, b=1: Fraction(a, b) * 4)
     assert source().outcome == "refuted"
@@ -190,8 +232,22 @@ def test_figure_3_shows_a_draw_with_the_published_picture(drawn: Any) -> None:
     assert np.abs(data["distance"][names.index("SGD")]).max() < 1e-9  # rounding of a span of two gradients
 
 
+def test_figure_3_shows_the_exact_curves(drawn: Any, wilson: Any) -> None:
+    data = drawn("fig3")[1]
+    k, m = (int(v) for v in data["ones"])
+    exact = {"SGD": "SGD", "scaled signSGD": "scaled signSGD", "signSGDm": "signSGDM", "EF-signSGD": "EF-signSGD"}
+    for name, test, distance in zip(data["method"], data["test"], data["distance"], strict=True):
+        states = wilson.path(wilson.FIGURE_3[exact[str(name)]], k)
+        last = 6 if name == "signSGDm" else 81  # later its ties are rounded
+        told = [float(wilson.mixed(s.test_losses(), m)) for s in states]
+        assert test[:last] == pytest.approx(told[:last], abs=1e-9)
+        far = [float(wilson.span_distance_squared(states, t)) ** 0.5 for t in range(last)]
+        assert distance[:last] == pytest.approx(far, abs=1e-6)
+
+
 def test_figure_3_over_all_draws_weighs_every_draw(drawn: Any) -> None:
     data = drawn("fig3_draws")[1]
     assert data["weight"].sum() == pytest.approx(1)
     scaled = data["final"][list(data["method"]).index("scaled signSGD")]
     assert (data["weight"] * (scaled > 0.8)).sum() == pytest.approx(0.284344574)
+    assert scaled[60, 40] == pytest.approx((25 - 24 * 0.4) / 16, abs=1e-4)  # k = 60, m = 40, not the other way round
