@@ -1,4 +1,4 @@
-"""Evidence: what a verdict rests on. Importing this package imports neither SymPy nor z3."""
+"""Evidence: what a verdict rests on. Importing this package imports neither SymPy, SciPy, mpmath nor z3."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from efcheck.evidence.evidence import Evidence, combine
 
-# `prove` is bound here at once, before the submodule of the same name could hide it; it loads SymPy and z3 when called.
+# These are bound here at once, before the submodules of the same names could hide them; what is heavy loads when called.
+from efcheck.evidence.monte_carlo import monte_carlo
 from efcheck.evidence.prove import prove
+from efcheck.evidence.search import search
 
 if TYPE_CHECKING:
     from efcheck.evidence import exact
     from efcheck.evidence.statistics import dkw
 
-__all__ = ["Evidence", "combine", "dkw", "exact", "prove"]
+__all__ = ["Evidence", "combine", "dkw", "exact", "monte_carlo", "prove", "search"]
 
 _LAZY = {"dkw": ("efcheck.evidence.statistics", "dkw"), "exact": ("efcheck.evidence.exact", None)}
 
