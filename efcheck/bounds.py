@@ -7,6 +7,9 @@ q = sqrt(1 - delta). A sum over t of q^t has its closed form here, so every boun
     f0      f(x_0) - f*, [f]             L         smoothness, [f]/[x]^2
     R       ||x_0 - x*||, [x]            k         second-moment factor of an unbiased compressor, >= 1
 
+Values are float64, correct to 1e-10 of themselves also where the closed forms cancel (small delta, few steps); inf stands
+for a value beyond the largest float64.
+
 `printed` is what the paper has. `repaired` is what its proof gives where the printed bound fails, and the same expression
 where it holds. `sharp` is the best known one, None where none is: for Lemma 3 and Theorem III attained or met by worst cases
 computed numerically; for the others the same proof with the sharp error norm in place of Lemma 3.
@@ -18,8 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import mpmath
 import numpy as np
 import sympy as sp
 
@@ -42,6 +47,10 @@ _TEX = {f0: "f_0"}
 _DOMAINS = {
     "T": (0, True, np.inf), "t": (0, True, np.inf), "gamma": (0, False, np.inf), "delta": (0, False, 1),
     "sigma": (0, True, np.inf), "f0": (0, True, np.inf), "L": (0, True, np.inf), "R": (0, True, np.inf), "k": (1, True, np.inf),
+}  # fmt: skip
+UNITS = {
+    "T": "steps", "t": "steps", "gamma": "[x]^2/[f]", "delta": "", "sigma": "[f]/[x]", "f0": "[f]", "L": "[f]/[x]^2",
+    "R": "[x]", "k": "",
 }  # fmt: skip
 
 
@@ -72,12 +81,14 @@ class Side:
             raise argument_error("letters", f"be {', '.join(names)}", name)
         for name in (n for n in names if n not in values):
             raise argument_error("letters", f"hold a value for each of {', '.join(names)}", f"no {name}")
-        arrays = [_checked(name, values[name]) for name in names]
-        function = sp.lambdify([_LETTERS[name] for name in names], self.expression, "numpy")
-        with np.errstate(over="ignore", invalid="ignore"):
-            found = function(*arrays)
-        shape = np.broadcast_shapes(*(a.shape for a in arrays))
-        return np.float64(found) if shape == () else np.broadcast_to(np.asarray(found, np.float64), shape).copy()
+        arrays = {name: _checked(name, values[name]) for name in names}
+        try:
+            shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
+        except ValueError:
+            shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items() if a.shape)
+            raise argument_error("letters", "have shapes that broadcast", shapes) from None
+        found = _values(self.expression, {name: np.broadcast_to(a, shape).ravel() for name, a in arrays.items()})
+        return np.float64(found[0]) if shape == () else found.reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,11 @@ class Bound:
         return bool(sp.simplify(self.printed.expression - self.repaired.expression) == 0)
 
     @property
+    def unit(self) -> str:
+        """What the bounded quantity is measured in; where gamma = 1/sqrt(T+1), gamma's unit is 1: [x]^2 = [f]."""
+        return _LEFT_UNITS[self.printed.left]
+
+    @property
     def forms(self) -> Iterator[tuple[str, Side]]:
         """("printed", ...), ("repaired", ...) and, where known, ("sharp", ...)."""
         yield "printed", self.printed
@@ -113,17 +129,61 @@ class Bound:
 
 def _checked(name: str, value: Any) -> Array:
     low, closed, high = _DOMAINS[name]
-    expected = f"be in {'[' if closed else '('}{low}, {high}{']' if np.isfinite(high) else ')'}"
+    whole = name in ("T", "t")
+    expected = f"be {'an integer ' if whole else ''}in {'[' if closed else '('}{low}, {high}{']' if np.isfinite(high) else ')'}"
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+        given = np.asarray(value)
+        if given.dtype.kind not in "iufO":  # NumPy would take True, 1j and "1"
+            raise TypeError
+        if given.dtype.kind == "O":  # fractions; float refuses None, which astype would make NaN
+            given = np.array([float(v) for v in given.ravel()]).reshape(given.shape)
+        array = given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
         raise argument_error(name, f"{expected}, a number or an array", value) from None
     inside = np.isfinite(array) & (array <= high) & ((array >= low) if closed else (array > low))
+    if whole:
+        inside &= array == np.floor(array)
     if not inside.all():
         index = tuple(int(i) for i in np.argwhere(~np.atleast_1d(inside))[0])
         where = "" if array.ndim == 0 else f" at index {index[0] if len(index) == 1 else index}"
         raise argument_error(name, expected, f"{np.atleast_1d(array)[index]:g}{where}")
     return array
+
+
+@lru_cache(maxsize=256)
+def _compiled(expression: Any, names: tuple[str, ...], module: str) -> Any:
+    return sp.lambdify([_LETTERS[name] for name in names], expression, module)
+
+
+def _values(expression: Any, arrays: dict[str, Array]) -> Array:
+    """In float64 where that is enough, else with as many digits as it takes."""
+    with np.errstate(all="ignore"):
+        found = np.array(_compiled(expression, tuple(arrays), "numpy")(*arrays.values()), dtype=np.float64)
+    delicate = _delicate(expression, arrays)
+    if delicate.any():
+        precise = _compiled(expression, tuple(arrays), "mpmath")
+        rows = zip(*(a[delicate].tolist() for a in arrays.values()), strict=True)
+        found[delicate] = [_precisely(precise, tuple(arrays), row) for row in rows]
+    return found
+
+
+def _delicate(expression: Any, arrays: dict[str, Array]) -> Any:
+    """Where float64 would overflow or vanish on the way, or a closed form loses digits: 1 - q and 1 - q^T near 0."""
+    found: Any = np.any([(a != 0) & ((a < 1e-40) | (a > 1e40)) for a in arrays.values()], axis=0)
+    if any(power.exp.free_symbols for power in expression.atoms(sp.Pow)):
+        share = arrays["delta"] if "delta" in arrays else 1 / arrays["k"]
+        found |= (share < 1e-3) | (share * (arrays["T" if "T" in arrays else "t"] + 1) < 0.5)
+        if "k" in arrays:
+            found |= arrays["k"] < 1.05
+    return found
+
+
+def _precisely(function: Any, names: tuple[str, ...], row: tuple[float, ...]) -> float:
+    """The value with digits enough for 1 - delta and its squares; mpmath's exponents have no limits."""
+    spread = max((abs(np.log10(v)) for name, v in zip(names, row, strict=True) if name in ("delta", "k")), default=0.0)
+    with mpmath.workdps(40 + 3 * int(spread)):
+        value = function(*map(mpmath.mpf, row))
+        return float(value) if value < mpmath.mpf(2) ** 1024 else float("inf")
 
 
 def _bound(name: str, source: str, quantity: str, left: str, printed: Any, repaired: Any = None, sharp: Any = None) -> Bound:
@@ -148,9 +208,11 @@ _half = sp.Rational(1, 2)
 _root = sp.sqrt(T + 1)
 _GRADIENT = r"\min_{0 \le t \le T} \mathbb{E}\|\nabla f(x_t)\|^2"
 _GAP = r"\mathbb{E} f(\bar x_T) - f^*"
+_ERROR, _DISTANCE = r"\mathbb{E}\|e_t\|^2", r"\|x_t - \Pi x_t\|^2"
+_LEFT_UNITS = {_GRADIENT: "[f]^2/[x]^2", _GAP: "[f]", _ERROR: "[x]^2", _DISTANCE: "[x]^2"}
 
 LEMMA_3 = _bound(
-    "lemma-3", "Lemma 3, Section 4", "the memory's norm", r"\mathbb{E}\|e_t\|^2",
+    "lemma-3", "Lemma 3, Section 4", "the memory's squared norm", _ERROR,
     _loose * gamma**2 * sigma**2, sharp=gamma**2 * sigma**2 * error_sum(t) ** 2,
 )  # fmt: skip
 THEOREM_2 = _bound(
@@ -197,7 +259,7 @@ REMARK_6_SGD = _bound(
     R * sigma / _root,
 )  # fmt: skip
 REMARK_10 = _bound(
-    "remark-10", "Remark 10, Section 5.1", "the distance to the span; sigma = max ||g_i||, i < t", r"\|x_t - \Pi x_t\|^2",
+    "remark-10", "Remark 10, Section 5.1", "the squared distance to the span; sigma = max ||g_i||, i < t", _DISTANCE,
     _loose * gamma**2 * sigma**2, sharp=gamma**2 * sigma**2 * error_sum(t) ** 2,
 )  # fmt: skip
 
