@@ -101,6 +101,11 @@ def off_line(x: exact.Vector, s: tuple[int, ...]) -> tuple[Fraction, ...]:
     return tuple(a * b - s[0] * x[0] for a, b in zip(s, x, strict=True))
 
 
+def worded(text: str, found: Evidence) -> Evidence:
+    """What was decided, in words, before how."""
+    return replace(found, detail=f"{text}: {found.detail}")
+
+
 def false_by_witness(found: Evidence) -> Evidence:
     """The exact witness against a statement proves that the statement is false; no witness found decides nothing."""
     return replace(found, outcome="proved" if found.outcome == "refuted" else "undecided")

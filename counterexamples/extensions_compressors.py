@@ -1,13 +1,12 @@
-r"""Without feedback, scaled sign extends Counterexamples 2 and 3; top-1 and rank-1 extend none, but have examples of their own.
+r"""Without feedback, scaled sign extends Counterexamples 2 and 3; top-1 extends none, but has an example of its own.
 
 Statement   "our counterexamples extend to [...] even other biased compression schemes": x_{t+1} = x_t - gamma_t C(g_t) with
-            C = scaled sign, top-1, rank-1 (the best approximation of the vector, seen as a matrix, of rank 1).
+            C = scaled sign, top-1 (rank-1: extensions_rank_1.py).
 Source      Section 1, Our contributions; Section 3, Counterexamples 1, 2 and 3
-Idea        In one dimension all three are the identity: SGD. A vector of R^2 is a matrix of rank 1: rank-1 is the identity
-            there too. Scaled sign moves along the same line as sign. Top-1 keeps the entry of g with 1 + epsilon in it:
-            x1 + x2 falls, and on Counterexample 3 the run converges to x* for every constant step up to 1/(2 (1+epsilon)^2).
-            In other coordinates each has its counterexample: rows (epsilon, 1), (-epsilon, 1) hide x1 from top-1 for ever, and
-            as diagonals of 2 x 2 matrices from rank-1.
+Idea        In one dimension both are the identity: SGD. Scaled sign moves along the same line as sign. Top-1 keeps the entry
+            of g with 1 + epsilon in it: x1 + x2 falls, and on Counterexample 3 the run converges to x* for every constant step
+            up to 1/(2 (1+epsilon)^2). In other coordinates it has its counterexample: rows (epsilon, 1), (-epsilon, 1) hide x1
+            from it for ever.
 Conventions 2: sign(0) = +-1 in the subgradient. 3 and the new examples: none; C(0) = 0, also for scaled sign (its norm is 0).
             Ties of top-1 go to the lower index; there are none below but for g = 0.
 """
@@ -16,26 +15,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import product
+from pathlib import Path
 
 import numpy as np
-from sympy import Abs, And, Eq, Ge, Implies, Or, Piecewise, Rational, Symbol, sqrt
+from sympy import Abs, And, Eq, Ge, Implies, Or, Piecewise, Rational, Symbol
 
+from efcheck import content
 from efcheck.claims import Claim, main
-from efcheck.compressors import LowRank, ScaledSign, TopK
+from efcheck.compressors import ScaledSign, TopK
 from efcheck.evidence import Evidence, exact, prove
 
+plane = content.load(Path(__file__).with_name("_plane.py"))
 SECTION = "Section 1, Our contributions (extend to other biased compression schemes); Section 3, Counterexample {}"
 HALF, START = Fraction(1, 2), (Fraction(1), Fraction(1))
 x1, x2 = Symbol("x1", real=True), Symbol("x2", real=True)
 eps = Symbol("epsilon", positive=True)
 gamma = Symbol("gamma", nonnegative=True)
-ROWS = ((1 + eps, -1 + eps), (-1 + eps, 1 + eps))
-
-
-def sgn(v, zero: int):
-    """sign(v) with sign(0) = zero, as SymPy."""
-    return Piecewise((1, v > 0), (-1, v < 0), (zero, True))
+ROWS = plane.rows_3(eps)
+sgn = plane.sgn
 
 
 def scaled_sign(g):
@@ -45,21 +42,19 @@ def scaled_sign(g):
 
 
 def top_1(g):
-    """The larger entry in magnitude of a pair; a tie goes to the first."""
-    first = Abs(g[0]) >= Abs(g[1])
-    return [Piecewise((g[0], first), (0, True)), Piecewise((0, first), (g[1], True))]
+    """The largest entry in magnitude, the others 0; a tie goes to the first."""
+    kept = (And(*(Abs(a) >= Abs(b) for b in g[j:]), *(Abs(a) > Abs(b) for b in g[:j])) for j, a in enumerate(g))
+    return [Piecewise((a, keep), (0, True)) for a, keep in zip(g, kept, strict=True)]
 
 
 def subgradient(zero: int):
     """Of Counterexample 2."""
-    u, v = sgn(x1 + x2, zero), sgn(x1 - x2, zero)
-    return eps * u + v, eps * u - v
+    return plane.gradient_2(eps, (x1, x2), lambda v: sgn(v, zero))
 
 
 def gradient(i: int, rows=ROWS):
     """2 a_i <a_i, x>, as in Counterexample 3."""
-    e = rows[i][0] * x1 + rows[i][1] * x2
-    return 2 * e * rows[i][0], 2 * e * rows[i][1]
+    return plane.gradient_of(rows[i], (x1, x2))
 
 
 def moved(sent) -> tuple:
@@ -72,20 +67,11 @@ def compressed(g: Callable, steps: list[Fraction], compress: Callable, start=STA
 
 
 def exact_2(epsilon: Fraction, zero: int) -> Callable:
-    def g(t: int, x: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
-        u, v = exact.sign(x[0] + x[1], zero), exact.sign(x[0] - x[1], zero)
-        return (epsilon * u + v, epsilon * u - v)
-
-    return g
+    return lambda t, x: plane.gradient_2(epsilon, x, lambda v: exact.sign(v, zero))
 
 
-def exact_3(rows, picks: tuple[int, ...]) -> Callable:
-    def g(t: int, x: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
-        a = rows[picks[t]]
-        e = 2 * (a[0] * x[0] + a[1] * x[1])
-        return (e * a[0], e * a[1])
-
-    return g
+def exact_3(epsilon: Fraction, picks: tuple[int, ...]) -> Callable:
+    return lambda t, x: plane.gradient_of(plane.rows_3(epsilon)[picks[t]], x)
 
 
 def top(p):
@@ -95,35 +81,25 @@ def top(p):
 
 # -- Counterexample 1: one dimension ---------------------------------------------------------------------------------------
 
-NAMES = {"scaled-sign": "scaled sign", "top-1": "top-1", "rank-1": "rank-1"}
-IN_ONE = {"scaled-sign": ScaledSign(), "top-1": TopK(1), "rank-1": LowRank(1, (1, 1))}
 
-
-def first(key: str) -> Claim:
+def first(key: str, name: str) -> Claim:
     return Claim(
         f"extension-compressor-{key}-1",
         SECTION.format(1),
-        f"Counterexample 1 extends to {NAMES[key]} without feedback: E f(x_t) does not fall below f(x_0), for any gamma > 0",
-        repaired=f"in one dimension {NAMES[key]} is the identity: the method is SGD, E f(x_{{t+1}}) = f(x_t) - gamma/16; on "
-        "no problem in one dimension does it differ from SGD",
+        f"Counterexample 1 extends to {name} without feedback: before projection, E f(x_{{t+1}}) >= f(x_t), for any gamma > 0",
+        repaired=f"in one dimension {name} is the identity: the method is SGD, E f(x_{{t+1}}) = f(x_t) - gamma/16 before "
+        "projection; on no problem in one dimension does it differ from SGD",
         expect="refuted",
     )
 
 
-scaled_1, top_1_1, rank_1_1 = first("scaled-sign"), first("top-1"), first("rank-1")
+scaled_1, top_1_1 = first("scaled-sign", "scaled sign"), first("top-1", "top-1")
 
 
-def one_dimensional(key: str, g):
-    """C(g) for one entry, by the formula of each compressor; rank-1: singular value times singular vectors."""
-    if key == "scaled-sign":
-        return scaled_sign([g])[0]
-    return g if key == "top-1" else Abs(g) * Piecewise((1, g >= 0), (-1, True))
-
-
-def mean_change(key: str):
-    """E f(x_{t+1}) - f(x_t) with f = x/4 and g = 4 w.p. 1/4, else -1; no constraint."""
+def mean_change(compress: Callable):
+    """E f(x_{t+1}) - f(x_t) with f = x/4 and g = 4 w.p. 1/4, else -1; no constraint. `compress` takes a list of one entry."""
     p = Rational(1, 4)
-    return -gamma / 4 * (p * one_dimensional(key, Rational(4)) + (1 - p) * one_dimensional(key, Rational(-1)))
+    return -gamma / 4 * (p * compress([Rational(4)])[0] + (1 - p) * compress([Rational(-1)])[0])
 
 
 def same_numbers(c, d: int, seed: int) -> Evidence:
@@ -134,12 +110,27 @@ def same_numbers(c, d: int, seed: int) -> Evidence:
     return Evidence("search", outcome, f"500 random vectors: C(v) = v to {worst:.1g} relative", covers="identity")
 
 
-for claim, key in ((scaled_1, "scaled-sign"), (top_1_1, "top-1"), (rank_1_1, "rank-1")):
-    claim.printed(lambda key=key: prove(mean_change(key) >= 0, [gamma > 0]))
-    claim.repaired(lambda key=key: prove(Eq(mean_change(key), -gamma / 16), kind="identity", covers="drift"))
-    claim.repaired(lambda key=key: prove(Eq(one_dimensional(key, x1), x1), kind="identity", covers="identity"))
-    claim.repaired(lambda seed=0, key=key: same_numbers(IN_ONE[key], 1, seed))
-del claim, key
+def drift_of(claim: Claim, compress: Callable) -> None:
+    """The drift refutes the printed sentence, and is that of SGD."""
+    claim.printed(lambda: prove(mean_change(compress) >= 0, [gamma > 0]))
+    claim.repaired(lambda: prove(Eq(mean_change(compress), -gamma / 16), kind="identity", covers="drift"))
+
+
+drift_of(scaled_1, lambda g: scaled_sign(g))
+drift_of(top_1_1, lambda g: top_1(g))
+scaled_1.repaired(lambda: prove(Eq(scaled_sign([x1])[0], x1), kind="identity", covers="identity"))
+top_1_1.repaired(lambda: prove(Eq(top_1([x1])[0], x1), kind="identity", covers="identity"))
+scaled_1.repaired(lambda seed=0: same_numbers(ScaledSign(), 1, seed))
+top_1_1.repaired(lambda seed=0: same_numbers(TopK(1), 1, seed))
+
+
+@top_1_1.repaired
+@scaled_1.repaired
+def rational_entries() -> Evidence:
+    """The compressors of the exact runs, too, change no single entry."""
+    values = [Fraction(p, q) for p in range(-6, 7) for q in (1, 2, 7)]
+    same = all(exact.top_k([v], 1) == (v,) == exact.scaled_sign([v]) for v in values)
+    return Evidence("exact", "supported" if same else "refuted", f"{len(values)} rational entries are kept", covers="identity")
 
 
 # -- scaled sign in the plane ----------------------------------------------------------------------------------------------
@@ -168,7 +159,7 @@ scaled_2.printed(lambda: line_2(-1))
 
 @scaled_2.printed
 def least_on_the_line_of_2() -> Evidence:
-    return prove(eps * Abs(x1 + x2) + Abs(x1 - x2) >= 2 * eps, [Eq(x1 + x2, 2)], covers="consequence")
+    return prove(plane.f_2(eps, (x1, x2)) >= 2 * eps, [Eq(x1 + x2, 2)], covers="consequence")
 
 
 @scaled_3.printed
@@ -188,7 +179,7 @@ def an_entry_vanishes_only_with_the_other() -> Evidence:
 @scaled_3.printed
 def least_on_the_line_of_3() -> Evidence:
     f = 2 * (x1 - x2) ** 2 + 2 * eps**2 * (x1 + x2) ** 2
-    whole = Eq((f - sum((r[0] * x1 + r[1] * x2) ** 2 for r in ROWS)).expand(), 0)
+    whole = Eq((f - plane.f_of(ROWS, (x1, x2))).expand(), 0)
     return prove(And(whole, Implies(Eq(x1 + x2, 2), Ge(f, 8 * eps**2))), covers="consequence")
 
 
@@ -253,9 +244,8 @@ top_3 = Claim(
 @top_3.printed
 def alternating_draws() -> Evidence:
     """i = 1, 2, 1, 2 with gamma = 2/9, epsilon = 1/2: each step minimises over its coordinate."""
-    rows, picks = ((HALF + 1, HALF - 1), (HALF - 1, HALF + 1)), (0, 1, 0, 1)
-    x = compressed(exact_3(rows, picks), [Fraction(2, 9)] * 4, top)[-1]
-    ratio = (2 * (x[0] - x[1]) ** 2 + 2 * HALF**2 * sum(x) ** 2) / 2
+    x = compressed(exact_3(HALF, (0, 1, 0, 1)), [Fraction(2, 9)] * 4, top)[-1]
+    ratio = plane.f_of(plane.rows_3(HALF), x) / plane.f_of(plane.rows_3(HALF), START)
     detail = f"epsilon = 1/2, gamma = 2/9, i = 1, 2, 1, 2: x_4 = ({x[0]}, {x[1]}), f(x_4)/f(x_0) = {ratio}"
     return Evidence("witness", "refuted" if ratio < 1 else "supported", detail, {"x": list(x)})
 
@@ -286,107 +276,9 @@ def x1_is_hidden_from_every_draw() -> Evidence:
 
 @top_3.repaired
 def it_has_one_minimum_and_a_price_for_x1() -> Evidence:
-    f = sum((r[0] * x1 + r[1] * x2) ** 2 for r in HIDING)
+    f = plane.f_of(HIDING, (x1, x2))
     one = Implies(Or(x1 > 0, x1 < 0, x2 > 0, x2 < 0), f > 0)
     return prove(And(Eq(f.expand(), 2 * eps**2 * x1**2 + 2 * x2**2), one, f >= 2 * eps**2 * x1**2), covers="other f")
-
-
-# -- rank-1 ----------------------------------------------------------------------------------------------------------------
-
-
-def rank_claim(number: int, tail: str) -> Claim:
-    return Claim(
-        f"extension-compressor-rank-1-{number}",
-        SECTION.format(number),
-        f"Counterexample {number} extends to rank-1 without feedback: {ANY}",
-        repaired="a vector of R^2 is a matrix of rank 1, so rank-1 is the identity: the method is SGD; on 2 x 2 matrices it "
-        f"never moves X11 {tail}, and from X = E11, f(X_t) >= f(X_0) for any steps",
-        expect="refuted",
-    )
-
-
-rank_2 = rank_claim(2, "if g = (epsilon sign(X11), sign(X22)) as a diagonal, of f = epsilon |X11| + |X22|, sign(0) = +-1")
-rank_3 = rank_claim(3, "if g is 2 a_i <a_i, diag X> as a diagonal, a = (+-epsilon, 1), or 2 X12 E12 or 2 X21 E21")
-
-
-@rank_2.printed
-def subgradient_steps_of_2() -> Evidence:
-    """The identity on R^2, gamma = 1/16: exact run with epsilon = 1/2."""
-    xs = compressed(exact_2(HALF, 1), [Fraction(1, 16)] * 64, lambda p: p)
-    values = [HALF * abs(a + b) + abs(a - b) for a, b in xs]
-    outcome = "refuted" if min(values) < values[0] else "supported"
-    detail = f"epsilon = 1/2, gamma = 1/16: min f(x_t) = {min(values)} (t <= 64), f(x_0) = {values[0]}"
-    return Evidence("witness", outcome, detail, {"least": min(values)})
-
-
-@rank_3.printed
-def gradient_steps_of_3() -> Evidence:
-    """The identity on R^2: every draw of 4 steps, gamma = 1/4, epsilon = 1/2."""
-    rows, ratios = ((HALF + 1, HALF - 1), (HALF - 1, HALF + 1)), []
-    for picks in product((0, 1), repeat=4):
-        x = compressed(exact_3(rows, picks), [Fraction(1, 4)] * 4, lambda p: p)[-1]
-        ratios.append((2 * (x[0] - x[1]) ** 2 + 2 * HALF**2 * sum(x) ** 2) / 2)
-    outcome = "refuted" if min(ratios) < 1 else "supported"
-    detail = f"epsilon = 1/2, gamma = 1/4: f(x_4)/f(x_0) between {float(min(ratios)):.3g} and {float(max(ratios)):.3g}"
-    return Evidence("witness", outcome, detail, {"least": min(ratios), "largest": max(ratios)})
-
-
-@rank_2.repaired
-@rank_3.repaired
-def a_row_has_rank_one() -> Evidence:
-    """The one singular value is ||g||, the right vector g/||g||, and their product is g (and 0 for g = 0)."""
-    norm = sqrt(x1**2 + x2**2)
-    same = And(Eq((norm * (x1 / norm)).simplify(), x1), Eq((norm * (x2 / norm)).simplify(), x2))
-    return prove(same, kind="identity", covers="identity")
-
-
-@rank_2.repaired
-@rank_3.repaired
-def the_library_agrees(seed: int = 0) -> Evidence:
-    pieces = [same_numbers(LowRank(1, shape), 2, seed) for shape in ((1, 2), (2, 1))]
-    return next((piece for piece in pieces if piece.outcome != "supported"), pieces[0])
-
-
-def diagonal_of_rank_one(g1, g2):
-    """Rank-1 of diag(g1, g2) for |g1| < |g2| keeps g2 E22: the largest singular value is |g2|. Here: the share of E11."""
-    return Piecewise((0, Abs(g1) < Abs(g2)), (g1, True))
-
-
-def hidden(pairs) -> Evidence:
-    """X11 stays for these diagonals (and for g = 0)."""
-    return prove(And(*(Eq(diagonal_of_rank_one(a, b), 0) for a, b in pairs)), [eps < 1], covers="X11")
-
-
-@rank_2.repaired
-def x11_is_hidden_by_signs() -> Evidence:
-    return hidden([(eps * sgn(x1, zero), sgn(x2, zero)) for zero in (1, -1)])
-
-
-@rank_3.repaired
-def x11_is_hidden_by_rows() -> Evidence:
-    """x1, x2 stand for X11, X22; the other two gradients have no entry at 11 and are of rank 1."""
-    return hidden([gradient(i, HIDING) for i in (0, 1)])
-
-
-@rank_2.repaired
-@rank_3.repaired
-def the_price_of_x11() -> Evidence:
-    y, z = Symbol("X12", real=True), Symbol("X21", real=True)
-    smooth = 2 * eps**2 * x1**2 + 2 * x2**2 + y**2 + z**2
-    return prove(And(smooth >= 2 * eps**2 * x1**2, eps * Abs(x1) + Abs(x2) >= eps * Abs(x1)), covers="consequence")
-
-
-@rank_2.repaired
-@rank_3.repaired
-def the_library_keeps_the_larger_entry(seed: int = 0) -> Evidence:
-    """LowRank on diag(g1, g2), |g1| < |g2|, against g2 E22."""
-    rng = np.random.default_rng(seed)
-    large = rng.choice([-1.0, 1.0], 500) * rng.uniform(0.1, 10, 500)
-    v = np.zeros((500, 4))
-    v[:, 0], v[:, 3] = large * rng.uniform(-0.99, 0.99, 500), large
-    off = np.abs(LowRank(1, (2, 2))(v) - v * [0, 0, 0, 1]).max()
-    outcome = "supported" if off < 1e-12 else "refuted"
-    return Evidence("search", outcome, f"500 diagonals: off by {off:.1g}", covers="X11")
 
 
 if __name__ == "__main__":

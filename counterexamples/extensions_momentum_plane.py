@@ -16,15 +16,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 from sympy import Abs, And, Eq, Symbol
 
+from efcheck import content
 from efcheck.claims import Claim, main
 from efcheck.evidence import Evidence, exact, prove
 from efcheck.methods import SignSGD
 from efcheck.problems import LeastSquares2D
 from efcheck.simulate import simulate
 
+plane = content.load(Path(__file__).with_name("_plane.py"))
 SECTION = "Section 1, Our contributions (extend to SIGNSGD with momentum); Section 3, Counterexample {}"
 HALF, NINE, MANY = Fraction(1, 2), Fraction(9, 10), Fraction(99, 100)
 START = (Fraction(1), Fraction(1))
@@ -46,34 +49,20 @@ def with_momentum(gradient: Callable, b: Fraction) -> Callable:
 
 
 def gradient_2(epsilon: Fraction, zero: int) -> Callable:
-    """The subgradient of epsilon |x1 + x2| + |x1 - x2| on Fractions."""
-
-    def g(t: int, x: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
-        u, v = exact.sign(x[0] + x[1], zero), exact.sign(x[0] - x[1], zero)
-        return (epsilon * u + v, epsilon * u - v)
-
-    return g
-
-
-def f_2(epsilon: Fraction, x: tuple[Fraction, ...]) -> Fraction:
-    return epsilon * abs(x[0] + x[1]) + abs(x[0] - x[1])
+    return lambda t, x: plane.gradient_2(epsilon, x, lambda v: exact.sign(v, zero))
 
 
 def gradient_3(epsilon: Fraction, picks: tuple[int, ...]) -> Callable:
     """2 a_i <a_i, x> with i_t = picks[t] in {0, 1}."""
-    rows = ((1 + epsilon, -1 + epsilon), (-1 + epsilon, 1 + epsilon))
+    return lambda t, x: plane.gradient_of(plane.rows_3(epsilon)[picks[t]], x)
 
-    def g(t: int, x: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
-        a = rows[picks[t]]
-        e = 2 * (a[0] * x[0] + a[1] * x[1])
-        return (e * a[0], e * a[1])
 
-    return g
+def f_2_half(x: tuple[Fraction, ...]) -> Fraction:
+    return Fraction(plane.f_2(HALF, x))
 
 
 def f_3(epsilon: Fraction, x: tuple[Fraction, ...]) -> Fraction:
-    u, v = x[0] + x[1], x[0] - x[1]
-    return 2 * v**2 + 2 * epsilon**2 * u**2
+    return Fraction(plane.f_of(plane.rows_3(epsilon), x))
 
 
 def below(gradient: Callable, f: Callable, b: Fraction, gammas: list[Fraction], what: str, covers: str) -> Evidence:
@@ -104,7 +93,8 @@ def second(b: Fraction, name: str) -> Claim:
     return Claim(
         f"extension-momentum-2-beta-{name}",
         SECTION.format(2),
-        f"Counterexample 2 extends to SIGNSGDM with beta = {name}: from (1, 1), f(x_t) >= f(x_0) for any step-size sequence",
+        f"Counterexample 2 extends to SIGNSGDM with beta = {name}: from (1, 1), f(x_t) >= f(x_0) for any step-size sequence "
+        "(sign(0) = +-1 in the subgradient)",
         repaired="for beta in (0, 1), from (1, 1): for each constant step f(x_t) >= f(x_0) if epsilon < (1-beta)/(1+beta), "
         "and x_2 has left the line if epsilon is larger; for any step sequence f(x_t) >= f(x_0) if epsilon < 1 - 2 beta; "
         f"for beta = {name} and epsilon at half of (1-beta)/(1+beta) some steps lead to f(x_t) < f(x_0)/100",
@@ -118,7 +108,7 @@ two_half, two_nine, two_many = second(HALF, "0.5"), second(NINE, "0.9"), second(
 def two_steps(b: Fraction) -> Evidence:
     """epsilon = 1/2: x_1 = (1 - h, 1 + h), and m_1 = ((beta-1) + epsilon (1+beta), (1-beta) + epsilon (1+beta)) > 0."""
     gammas = [Fraction(1, 1000), Fraction(1)]
-    pieces = [below(gradient_2(HALF, z), lambda x: f_2(HALF, x), b, gammas, "epsilon = 1/2", f"zero={z}") for z in (1, -1)]
+    pieces = [below(gradient_2(HALF, z), f_2_half, b, gammas, "epsilon = 1/2", f"zero={z}") for z in (1, -1)]
     return next((piece for piece in pieces if piece.outcome != "refuted"), pieces[0])
 
 
@@ -145,7 +135,7 @@ def slow_witness(b: Fraction) -> Evidence:
     epsilon = threshold(b) / 2
     what = f"epsilon = {epsilon}, steps that wait"
     pieces = [
-        below(gradient_2(epsilon, z), lambda x: f_2(epsilon, x), b, slow_steps(b, epsilon), what, "other steps")
+        below(gradient_2(epsilon, z), lambda x: plane.f_2(epsilon, x), b, slow_steps(b, epsilon), what, "other steps")
         for z in (1, -1)
     ]
     worst = next((piece for piece in pieces if piece.outcome != "refuted"), pieces[0])
@@ -218,8 +208,7 @@ def small_momentum_stays_for_any_steps() -> Evidence:
 @two_many.repaired
 def on_the_line_the_start_is_the_minimum() -> Evidence:
     x1, x2 = Symbol("x1", real=True), Symbol("x2", real=True)
-    f = eps * Abs(x1 + x2) + Abs(x1 - x2)
-    return prove(f >= 2 * eps, [Eq(x1 + x2, 2)], covers="consequence")
+    return prove(plane.f_2(eps, (x1, x2)) >= 2 * eps, [Eq(x1 + x2, 2)], covers="consequence")
 
 
 # -- Counterexample 3 ------------------------------------------------------------------------------------------------------
@@ -230,7 +219,7 @@ def third(b: Fraction, name: str) -> Claim:
         f"extension-momentum-3-beta-{name}",
         SECTION.format(3),
         f"Counterexample 3 extends to SIGNSGDM with beta = {name}: from (1, 1), for any step-size sequence, f(x_t) >= f(x_0) "
-        "almost surely",
+        "almost surely (sign(0) = 0 in the update)",
         repaired="for every beta in (0, 1) and constant gamma, if epsilon (2 + 2 epsilon + gamma) < gamma (1-beta)^2: from "
         "(1 + gamma/2, 1 - gamma/2) x_t alternates between this point and its mirror image for every draw, also with the "
         "mean of n workers' gradients, so f(x_t) = f(x_0) for ever; "
@@ -291,10 +280,12 @@ def the_gradient_in_the_coordinates_of_the_line() -> Evidence:
     u, v = Symbol("u", real=True), Symbol("v", real=True)
     x = ((u + v) / 2, (u - v) / 2)
     same = []
-    for s, row in ((1, (1 + eps, -1 + eps)), (-1, (-1 + eps, 1 + eps))):
-        e = row[0] * x[0] + row[1] * x[1]
+    for s, row in zip((1, -1), plane.rows_3(eps), strict=True):
+        g = plane.gradient_of(row, x)
         across, along = v + s * eps * u, eps * (eps * u + s * v)
-        same += [Eq((e * row[0] - across - along).expand(), 0), Eq((e * row[1] + across - along).expand(), 0)]
+        same += [Eq((g[0] / 2 - across - along).expand(), 0), Eq((g[1] / 2 + across - along).expand(), 0)]
+    f = 2 * v**2 + 2 * eps**2 * u**2  # so f(x_t) = f(x_0) at the mirror image
+    same.append(Eq((plane.f_of(plane.rows_3(eps), x) - f).expand(), 0))
     return prove(And(*same), kind="identity", covers="coordinates")
 
 

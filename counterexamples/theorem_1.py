@@ -79,7 +79,7 @@ def hit(zero: int) -> Evidence:
 necessary = Claim(
     "theorem-1-necessary",
     PROOF,
-    "SIGNSGD can converge only if there exists gamma* with x_0 = x* + gamma* s",
+    "SIGNSGD can converge only if there exists gamma* with x_0 = x* + gamma* s [under every sign(0) in the update]",
     repaired="it is so for sign(0) = 0, where ||x_t - x*|| >= dist(x_0, x* + R s) for all t, with equality possible; for "
     "sign(0) = +-1 it can converge only if x_0 is in x* + span(s, 1)",
     expect="refuted",
@@ -149,23 +149,27 @@ def small_cubes_cover_a_piece_of_it() -> Evidence:
     """N cubes of side 2r, r = R/N, around the points with gamma* = -R+r, -R+3r, ..., R-r cover the piece |gamma*| <= R."""
     c, r = Symbol("c", real=True), Symbol("r", positive=True)
     near = And(*(Implies(Abs(gamma - c) <= r, Abs((xj + gamma * s) - (xj + c * s)) <= r) for s in (1, -1)))
-    return prove(near, covers="cover")
+    return aligned.worded("cubes of side 2r cover the line", prove(near, covers="cover"))
 
 
 @measure.printed
 def their_volume_vanishes() -> Evidence:
-    """N (2R/N)^d = (2R)^d v_d with v_1 = 1, v_{d+1} = v_d q, q = 1/N: v_2 = q, and v_d <= q for d >= 2. Countably many
-    such pieces make up the line."""
-    v, q = symbols("v q", positive=True)
-    return prove(And(Eq(1 * q, q), Implies(v <= q, v * q <= q)), [q <= 1], covers="volume")
+    """N cubes of side 2R/N: N (2R/N)^d = (2R)^d v_d, v_d = N^(1-d); v_2 = 1/N and v_{d+1} = v_d/N, so that v_d <= 1/N for all
+    d >= 2 by induction. Countably many such pieces make up the line."""
+    d = Symbol("d", integer=True, positive=True)
+    N, R, v = symbols("N R v", positive=True)
+    share = N * (2 * R / N) ** d / (2 * R) ** d
+    follows = (share.subs(d, d + 1) / share).simplify()
+    facts = And(Eq(share.subs(d, 2).simplify(), 1 / N), Implies(v <= 1 / N, v * follows <= 1 / N))
+    return aligned.worded("their volume (2R)^d N^(1-d) goes to 0", prove(facts, [N >= 1], covers="volume"))
 
 
 exception = Claim(
     "theorem-1-exception",
-    f"{PROOF} (the set of starts that it leaves out)",
-    "from every x_0 = x* + gamma* s SIGNSGD can converge to x*",
+    "(ours: is the condition of B.1 sufficient?)",
+    "from every x_0 = x* + gamma* s SIGNSGD can converge to x* with steps >= 0",
     repaired="it can if f is convex: the step |gamma*|, taken at the first i with sign(g) = sign(gamma*) s, reaches x*, with "
-    "probability 1; without convexity it may be impossible",
+    "probability 1; without convexity it may be impossible for steps >= 0 (a step gamma* < 0 of the other sign may do it)",
     expect="refuted",
 )
 
@@ -176,11 +180,13 @@ def away_for_ever() -> Evidence:
     outward = []
     for a in aligned.ROWS:
         along = c * (a[0] - a[1])  # <a, c s>, at least 2c
-        outward.append(aligned.rational_bump(along) * a[0] < 0)
-    found = prove(And(*outward), [c >= 2])
+        g = Symbol("g", real=True)  # the first entry of the gradient; its sign is all that counts
+        outward += [aligned.rational_bump(along) * a[0] < 0, Implies(g < 0, c - gamma * aligned.sgn(g, 0) >= c)]
+    found = prove(And(*outward), [c >= 2, gamma >= 0])
     outcome = "refuted" if found.outcome == "proved" else "supported"
     detail = (
-        "l = r^2/(1+r^4), a = (1, -1), (2, -1), x_0 = (2, -2): -g_1 > 0 > -g_2 at all (c, -c), c >= 2, so c never decreases"
+        "l = r^2/(1+r^4), a = (1, -1), (2, -1), x_0 = (2, -2): -g_1 > 0 > -g_2 at all (c, -c), c >= 2, so c never decreases "
+        "for steps >= 0 (gamma = -2 would lead to x*)"
     )
     return replace(found, kind="witness", outcome=outcome, detail=detail)
 
@@ -220,10 +226,11 @@ theorem = Claim(
     "theorem-1",
     THEOREM,
     "under i) and ii), d >= 2: SIGNSGD with batch-size 1 does not converge to x* a.s. for any adaptive sequence of "
-    "step-sizes, even with random initialization",
-    repaired="let the law of x_0 give measure 0 to every hyperplane (as one with a density does), and let sign(0) = 0 in the "
-    "update, or d >= 3, or s = +-(1, 1). Then a.s., for all draws and all real steps at once, ||x_t - x*|| >= r(x_0) > 0 for "
-    "all t. For d = 2, s = +-(1, -1), sign(0) = +-1 there is a member that an adaptive rule solves from a half plane",
+    "step-sizes, even with random initialization [with a density; under every sign(0) in the update]",
+    repaired="let the law of x_0 give measure 0 to every hyperplane (a hypothesis left out: one with a density does so, one on "
+    "x* + R s does not), and let sign(0) = 0 in the update, or d >= 3, or s = +-(1, 1). Then a.s., for all draws and all real "
+    "steps at once, ||x_t - x*|| >= r(x_0) > 0 for all t. For d = 2, s = +-(1, -1), sign(0) = +-1 there is a member that an "
+    "adaptive rule solves from a half plane",
     expect="refuted",
 )
 
@@ -238,9 +245,10 @@ def minus_one_reaches_the_optimum_from_a_half_plane() -> Evidence:
     return hit(-1)
 
 
-@theorem.printed
-def a_random_start_on_the_line_is_solved() -> Evidence:
-    """sign(0) = 0; x_0 uniform on {s, 2s, 3s}, gamma = |x_1|: random, and one step is enough for all starts and draws."""
+@theorem.repaired
+def a_law_on_the_line_will_not_do() -> Evidence:
+    """The hypothesis left out. sign(0) = 0; x_0 uniform on {s, 2s, 3s}, gamma = |x_1|: random, and one step is enough for all
+    starts and draws."""
     ends = set()
     for c, i in product((1, 2, 3), (0, 1)):
         path = exact.sign_sgd(aligned.on_rows((i,)), (c, -c), lambda t, x, g: abs(x[0]), T=1)
@@ -249,7 +257,8 @@ def a_random_start_on_the_line_is_solved() -> Evidence:
     detail = (
         "sign(0) = 0, a = (1, -1), (2, -1), x_0 = c (1, -1) with c = 1, 2, 3 at random, gamma = |x_1|: x_1 = x* in all cases"
     )
-    return Evidence("witness", "refuted" if solved else "supported", detail, {"ends": list(ends)}, covers="law of x_0")
+    found = Evidence("witness", "refuted" if solved else "supported", detail, {"ends": list(ends)})
+    return aligned.false_by_witness(found).covering("hypothesis left out: law of x_0")
 
 
 @theorem.repaired

@@ -1,14 +1,15 @@
-r"""How far Theorem I reaches: no dimension 1, no full batch; and both halves of contribution 1 depend on sign(0).
+r"""How far Theorem I reaches: to every d >= 2, not to d = 1 or a full batch; the first half of contribution 1 is false.
 
 Statement   "We can generalize the above counter-example to arbitrary dimensions and loss functions." "We construct a simple
             convex non-smooth counterexample where SIGNSGD cannot converge, even with the full batch (sub)-gradient and
             tuning the step-size. Another counterexample for a wide class of smooth convex functions proves that SIGNSGD with
             stochastic gradients cannot converge with batch-size one."
 Source      Section 1, contribution 1; Section 3, Counterexample 2, Theorem I and the sentence before it
-Idea        d = 1: the line x_0 + R s is the whole space. d >= 2: the rows s o (1 + e_i), i = 1, ..., d, are a basis of R^d, so
-            every loss with its one minimum at 0 gives a member. Full batch: sign(grad f) is not bound to +-s, and the step
-            ||g||_1/(d L) converges linearly on every smooth, strongly convex member. Convex f: outside a ball of radius r
-            around x*, f - f* is at least its minimum on the sphere, so r(x_0) > 0 of Theorem I keeps f away from f*, too.
+Idea        d = 1: the line x_0 + R s is the whole space; whether x* is reached depends on the loss. d >= 2: the rows
+            s o (1 + e_i), i = 1, ..., d, are a basis of R^d, so every loss with its one minimum at 0 gives a member.
+            Full batch: sign(grad f) is not bound to +-s, and the step ||g||_1/(d L) converges linearly on every smooth,
+            strongly convex member. Convex f: outside a ball of radius r around x*, f - f* is at least its minimum on the
+            sphere, so r(x_0) > 0 of Theorem I keeps f away from f*, too.
 Conventions sign(0) inside the subgradient for the non-smooth example, in the update for the smooth class.
 """
 
@@ -37,9 +38,16 @@ eps = Symbol("epsilon", positive=True)
 general = Claim(
     "theorem-1-generalization",
     "Section 3, the sentence before Theorem I",
-    "Counterexample 3 generalizes (as Theorem I) to arbitrary dimensions and loss functions",
-    repaired="to every d >= 2, with every loss l whose one minimum is at 0 (l_i(r) = l(r - <a_i, x*>)); Counterexample 3 is a "
-    "member; in d = 1 the step |x - x*| solves each such problem at once",
+    "We can generalize the above counter-example to arbitrary dimensions and loss functions [as Theorem I, sign(0) = 0: "
+    "Counterexample 3 is a member, and there are members in every d >= 2 with every loss l whose one minimum is at 0, "
+    "l_i(r) = l(r - <a_i, x*>)]",
+)
+line_alone = Claim(
+    "theorem-1-one-dimension",
+    "(ours: is d >= 2 needed?) Section 3, Theorem I",
+    "in d = 1, too, i) and ii) keep SIGNSGD from x*",
+    repaired="in d = 1 the step |x - x*| reaches x* at once if r l_i'(r) > 0 for all r != 0, r = a_i (x - x*) (as for "
+    "convex l_i with their one minimum at x*); else it may not be reached: l(r) = r^2/(1+r^4), a = 1, x_0 = 2, all steps >= 0",
     expect="refuted",
 )
 
@@ -57,12 +65,12 @@ def one_dimensional_runs() -> Evidence:
     return Evidence("witness", "refuted" if solved else "supported", detail, {"ends": ends}, covers="d = 1")
 
 
-@general.printed
+@line_alone.printed
 def one_dimension_is_solved_at_once() -> Evidence:
     return one_dimensional_runs()
 
 
-@general.repaired
+@line_alone.repaired
 def in_one_dimension_the_sign_points_to_the_optimum() -> Evidence:
     """l' has the sign of r = a (x - x*), so sign(l'(r) a) = sign(x - x*); x* = 0."""
     h, m = Symbol("h", real=True), Symbol("m", positive=True)
@@ -74,14 +82,35 @@ def in_one_dimension_the_sign_points_to_the_optimum() -> Evidence:
     return prove(And(*ends), covers="d = 1")
 
 
-@general.repaired
+@line_alone.repaired
+def a_bump_pushes_away() -> Evidence:
+    """l has its one minimum at 0, but l' < 0 for r > 1: from x >= 2 the next x is x + gamma >= 2, and 4 for the step |x|."""
+    x, g, step = Symbol("x", positive=True), Symbol("g", real=True), Symbol("gamma", nonnegative=True)
+    least = Implies(Ne(x1, 0), x1**2 / (1 + x1**4) > 0)
+    away = And(aligned.rational_bump(x) < 0, Implies(g < 0, x - step * aligned.sgn(g, 0) >= x))
+    return prove(And(least, away), [x >= 2], covers="the condition is needed")
+
+
+@general.printed
+def a_sum_of_such_losses_has_one_minimum() -> Evidence:
+    """f - f(x*) = sum of q_i >= 0, q_i = l(<a_i, x - x*>) - l(0), is 0 only if all q_i are; by induction on their number."""
+    rest, q = symbols("rest q", nonnegative=True)
+    return prove(Implies(Eq(rest + q, 0), And(Eq(rest, 0), Eq(q, 0))), covers="every such loss")
+
+
+@general.printed
+def the_iterates_stay_on_the_line() -> Evidence:
+    return prove(aligned.on_the_line(0), covers="on x_0 + R s")
+
+
+@general.printed
 def the_rows_are_a_basis() -> Evidence:
     """Row i is s o (1 + e_i). If all <a_i, z> = 0, then with y = s o z and S = sum y: y_i = -S for all i, so S = -d S."""
     S, y, d = Symbol("S", real=True), Symbol("y", real=True), Symbol("d", positive=True)
     return prove(And(Implies(Eq(S, -d * S), Eq(S, 0)), Implies(And(Eq(S, 0), Eq(y + S, 0)), Eq(y, 0))), covers="d >= 2")
 
 
-@general.repaired
+@general.printed
 def four_losses_have_their_one_minimum_at_zero() -> Evidence:
     """Then f(x) = sum_i l(<a_i, x - x*>) is least if and only if all <a_i, x - x*> = 0: at x* alone. E = exp(r) stands for r
     in log(1+E) + log(1+1/E) - 2 log 2 = log((1+E)^2/(4E)), which is positive if and only if (1+E)^2 > 4E."""
@@ -91,7 +120,7 @@ def four_losses_have_their_one_minimum_at_zero() -> Evidence:
     return prove(And(least, Implies(Ne(E, 1), (1 + E) ** 2 > 4 * E)), covers="losses")
 
 
-@general.repaired
+@general.printed
 def the_engine_certifies_them() -> Evidence:
     """SignAligned on these rows: d = 2, 3, 10, 100, four losses, a rank-d certificate each."""
     certified = []
@@ -103,7 +132,7 @@ def the_engine_certifies_them() -> Evidence:
     return Evidence("search", outcome, detail, covers="d >= 2")
 
 
-@general.repaired
+@general.printed
 def counterexample_3_is_a_member() -> Evidence:
     """(1 + eps, -1 + eps) has the signs (1, -1), (-1 + eps, 1 + eps) the opposite ones, and they are a basis."""
     signs = And(1 + eps > 0, eps - 1 < 0)
@@ -115,7 +144,7 @@ def counterexample_3_is_a_member() -> Evidence:
 
 batch = Claim(
     "theorem-1-batch",
-    "Section 3, Theorem I (with batch-size 1)",
+    "(ours: is batch-size 1 needed?) Section 3, Theorem I",
     "batch-size 1 is needed: with the full batch, signSGD with an adaptive step converges to x*, linearly, on every smooth and "
     "strongly convex member, under every sign(0)",
 )
@@ -163,7 +192,7 @@ nonsmooth = Claim(
     "theorem-1-contribution-nonsmooth",
     "Section 1, contribution 1 (Counterexample 2)",
     "a simple convex non-smooth counterexample where SIGNSGD cannot converge, even with the full batch (sub)-gradient and "
-    "tuning the step-size",
+    "tuning the step-size [Counterexample 2, under every sign(0) in the subgradient]",
     repaired="on f = epsilon |x1 + x2| + |x1 - x2|, 0 < epsilon < 1, with sign(0) = +-1 in the subgradient: from every start "
     "with u_0 = x1 + x2 != 0 and for all real steps, f(x_t) - f* >= epsilon |u_0|; with sign(0) = 0 two tuned steps solve it",
     expect="refuted",
@@ -229,22 +258,12 @@ def two_tuned_steps_solve_it_for_zero() -> Evidence:
 smooth = Claim(
     "theorem-1-contribution-smooth",
     "Section 1, contribution 1 (Theorem I)",
-    "a wide class of smooth convex functions proves that SIGNSGD with stochastic gradients cannot converge with batch-size one",
+    "Another counterexample for a wide class of smooth convex functions proves that SIGNSGD with stochastic gradients cannot "
+    "converge with batch-size one [there is such a class in every d >= 2, whatever sign(0) is, for almost every x_0]",
     repaired="for convex f under i), ii) and the conditions of theorem-1 on sign(0), d, s: a.s., for all draws and real steps, "
     "f(x_t) - f* >= min {f(z) - f*: ||z - x*|| = r(x_0)} > 0; such smooth f exist in every d >= 2. Without convexity "
     "f(x_t) -> f* is possible while x_t stays away from x*",
-    expect="refuted",
 )
-
-
-@smooth.printed
-def plus_one_solves_a_smooth_member() -> Evidence:
-    return theorem_1.hit(1)
-
-
-@smooth.printed
-def minus_one_solves_a_smooth_member() -> Evidence:
-    return theorem_1.hit(-1)
 
 
 @smooth.repaired
@@ -257,16 +276,19 @@ def along_the_line_for_zero() -> Evidence:
     return prove(aligned.on_the_line(0), covers="step, sign(0) = 0")
 
 
+@smooth.printed
 @smooth.repaired
 def two_equal_signs_keep_it_for_every_convention() -> Evidence:
     return replace(theorem_1.equal_signs_keep_their_difference(), covers="step, two equal signs")
 
 
+@smooth.printed
 @smooth.repaired
 def their_difference_is_a_distance() -> Evidence:
     return replace(theorem_1.their_difference_bounds_the_distance(), covers="r(x_0), two equal signs")
 
 
+@smooth.printed
 @smooth.repaired
 def convexity_turns_distance_into_a_gap() -> Evidence:
     """z = x* + theta (x - x*), theta = r/||x - x*|| <= 1, is on the sphere: f(z) - f* <= theta (f(x) - f*) <= f(x) - f*.
@@ -275,9 +297,11 @@ def convexity_turns_distance_into_a_gap() -> Evidence:
     return prove(gap >= at_z, [at_z <= theta * gap, theta <= 1], covers="f")
 
 
+@smooth.printed
 @smooth.repaired
 def there_are_such_functions() -> Evidence:
-    """Squared losses on the rows s o (1 + e_i): a basis, so f is a positive definite quadratic."""
+    """Squared losses on the rows s o (1 + e_i): a basis, so f is a positive definite quadratic. For s with two equal signs,
+    (1, 1) in d = 2, no sign(0) leads to x*."""
     return replace(the_rows_are_a_basis(), covers="class")
 
 

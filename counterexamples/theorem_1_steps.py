@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from sympy import And, Eq, Function, Ne, Or, Subs, Symbol, symbols
+from sympy import And, Eq, Function, Implies, Ne, Or, Subs, Symbol, symbols
 
 from efcheck import content
 from efcheck.claims import Claim, main
@@ -40,7 +40,7 @@ def it_is_the_chain_rule() -> Evidence:
         inner = sum(p * q for p, q in zip(a, x, strict=True))
         slope = Subs(loss(r).diff(r), r, inner)
         same += [Eq((loss(inner).diff(q) - p * slope).doit().simplify(), 0) for p, q in zip(a, x, strict=True)]
-    return prove(And(*same), kind="identity")
+    return aligned.worded("the chain rule, d = 1, 2, 3", prove(And(*same), kind="identity"))
 
 
 unbiased = Claim(
@@ -65,7 +65,16 @@ def a_factor_of_n_is_missing() -> Evidence:
 
 @unbiased.repaired
 def it_is_one_nth() -> Evidence:
-    return prove(And(*(expectation(n, Fraction(1, n)) for n in (1, 2, 3, 4))), kind="identity")
+    return prove(And(*(expectation(n, Fraction(1, n)) for n in (1, 2, 3, 4))), kind="identity", covers="n <= 4")
+
+
+@unbiased.repaired
+def for_every_n() -> Evidence:
+    """Term by term: if E and S are the sums of the first k terms t/n and t with E = S/n, the next term keeps it; both start
+    at 0."""
+    n = Symbol("n", positive=True)
+    E, S, t = symbols("E S t", real=True)
+    return prove(Implies(Eq(E, S / n), Eq(E + t / n, (S + t) / n)), covers="every n")
 
 
 signs = Claim(
@@ -117,7 +126,8 @@ def it_is_the_convention_elsewhere() -> Evidence:
 line = Claim(
     "theorem-1-line",
     PROOF,
-    "x_{t+1} = x_t +- gamma s and the iterates of SIGNSGD can only move along the direction s",
+    "x_{t+1} = x_t +- gamma s and the iterates of SIGNSGD can only move along the direction s [under every sign(0) in the "
+    "update]",
     repaired="x_{t+1} - x_t is +-gamma s, or -gamma sign(0) (1, ..., 1) where l_i' = 0: for sign(0) = 0 every iterate is on "
     "x_0 + R s, for +-1 on x_0 + span(s, 1); for every draw, and for every sequence of real steps",
     expect="refuted",

@@ -1,8 +1,9 @@
 """Which counterexamples extend to momentum, several workers and other compressors without feedback (Section 1).
 
-Claims  extension, and extension-momentum-..., extension-workers-..., extension-compressor-...: the verdicts of the grid are
-        those of the audit. The numbers in it are simulated: mean of (f(x_T) - f*)/(f(x_0) - f*), steps 0.15/sqrt(t + 1),
-        epsilon = 1/2, sign(0) = 1 in the subgradient of Counterexample 2, Counterexample 1 on [-1, 1].
+Claims  extension-verbatim, and extension-momentum-..., extension-workers-..., extension-compressor-...: the verdicts of the
+        grid are those of the audit; for Counterexample 1 that is whether f rises before projection. The numbers in it are
+        simulated: mean of (f(x_T) - f*)/(f(x_0) - f*), steps 0.15/sqrt(t + 1), epsilon = 1/2, sign(0) = 1 in the subgradient of
+        Counterexample 2, Counterexample 1 on [-1, 1], Theorem I on the member with rows (2, -1)/2, (-1, 3)/2, squared losses.
         Right: E sign on Counterexample 1, below 0 where f rises; a band from rounding the law of m outward (too thin to see
         for most beta), and exact values for n workers with sign(0) = 0.
 Reads   nothing        Writes  extensions.{pdf,png,npz,json}        Time  10 s
@@ -24,13 +25,13 @@ from numpy.typing import NDArray
 from efcheck import content, figure
 from efcheck.compressors import LowRank, ScaledSign, TopK
 from efcheck.methods import CompressedSGD, SignSGD
-from efcheck.problems import LeastSquares2D, Linear1D, NonSmooth2D
+from efcheck.problems import LeastSquares2D, Linear1D, NonSmooth2D, SignAligned
 from efcheck.simulate import simulate
 
 SIZE = (6.75, 3.3)
 PANELS = 3
 EXTENDS, FAILS = "#E69F00", "#FFFFFF"
-SHARE = {1: 0.25, 2: 1.0, 3: 0.5}  # of the draws that give the first of the two gradients
+SHARE = {"1": 0.25, "2": 1.0, "3": 0.5, "theorem-1": 0.5}  # of the draws that give the first of the two gradients
 WORKERS = 3
 LABELS = {"majority vote": f"vote, $n = {WORKERS}$", "mean of workers": f"mean, $n = {WORKERS}$"}
 MEAN, VOTE = figure.Style("#0072B2", "-", "o"), figure.Style("#D55E00", "--", "s")
@@ -74,9 +75,16 @@ def decreasing(t: int) -> float:
     return 0.15 / float(np.sqrt(t + 1))
 
 
-def simulated(name: str, number: int, seed: int, T: int, runs: int) -> float:
+def problem_of(number: str) -> Any:
+    """Theorem I: x_0 - x* = (3, 2)/2, where f is least on x_0 + R s, s = (1, -1)."""
+    if number == "theorem-1":
+        return SignAligned([[1.0, -0.5], [-0.5, 1.5]], x_star=[-1.5, -1.0])
+    return {"1": Linear1D(), "2": NonSmooth2D(0.5, zero=1), "3": LeastSquares2D(0.5)}[number]
+
+
+def simulated(name: str, number: str, seed: int, T: int, runs: int) -> float:
     """Mean of (f(x_T) - f*)/(f(x_0) - f*)."""
-    problem: Any = {1: Linear1D(), 2: NonSmooth2D(0.5, zero=1), 3: LeastSquares2D(0.5)}[number]
+    problem = problem_of(number)
     shape = (1, problem.d)
     beta = float(name.split()[1]) if name.startswith("momentum") else 0.0
     schemes: dict[str, Any] = {"scaled sign": ScaledSign(), "top-1": TopK(1), "rank-1": LowRank(1, shape)}
@@ -115,15 +123,15 @@ def workers_drift(n: int, voting: bool) -> float:
 def compute(
     seed: int = 0, T: int = 2000, runs: int = 200, points: int = 100, top: float = 0.99, largest: int = 20
 ) -> dict[str, Any]:
-    """ "verdict", "final": (methods, 3); "beta", "drift" (points, 2); "n", "mean", "vote"."""
+    """ "verdict", "final": (methods, 4); "beta", "drift" (points, 2); "n", "mean", "vote"."""
     claims = study()
     names = [method.name for method in claims.METHODS]
     beta, n = np.linspace(0, top, points), np.arange(1, largest + 1)
     return {
         "runs": runs,
         "methods": np.array(names),
-        "verdict": np.array([[claims.verbatim(m, k).outcome for k in (1, 2, 3)] for m in claims.METHODS]),
-        "final": np.array([[simulated(name, k, seed, T, runs) for k in (1, 2, 3)] for name in names]),
+        "verdict": np.array([[claims.verbatim(m, k).outcome for k in claims.NUMBERS] for m in claims.METHODS]),
+        "final": np.array([[simulated(name, k, seed, T, runs) for k in claims.NUMBERS] for name in names]),
         "beta": beta,
         "drift": np.array([momentum_drift(b) for b in beta]),
         "n": n,
@@ -154,23 +162,29 @@ def draw(axes: Sequence[Axes], data: Mapping[str, Any]) -> None:
 
 
 def _grid(ax: Axes, data: Mapping[str, Any]) -> None:
-    rows = len(data["methods"])
+    rows, columns = data["verdict"].shape
     for i in range(rows):
-        for k in range(3):
+        for k in range(columns):
             extends = data["verdict"][i, k] == "proved"
             look = {"facecolor": EXTENDS, "hatch": "///"} if extends else {"facecolor": FAILS}
             ax.add_patch(Rectangle((k, i), 1, 1, edgecolor="black", linewidth=0.5, **look))
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-            ax.text(k + 0.5, i + 0.5, f"{data['final'][i, k]:.2g}", ha="center", va="center", fontsize=6, bbox=box)
-    ax.set_xlim(0, 3)
+            ax.text(k + 0.5, i + 0.5, _short(float(data["final"][i, k])), ha="center", va="center", fontsize=6, bbox=box)
+    ax.set_xlim(0, columns)
     ax.set_ylim(rows, 0)
-    ax.set_xticks([0.5, 1.5, 2.5], ["1", "2", "3"])
+    ax.set_xticks(np.arange(columns) + 0.5, ["1", "2", "3", "Thm I"])
     ax.set_yticks(np.arange(rows) + 0.5, [LABELS.get(str(name), str(name)) for name in data["methods"]])
     ax.tick_params(length=0)
-    ax.set_xlabel(f"Counterexample; mean of {data['runs']} runs of\n$(f(x_T) - f^*)/(f(x_0) - f^*)$")
+    first = "(1: hatched if $f$ rises before projection;\nnumber simulated on $[-1, 1]$)"
+    ax.set_xlabel(f"Counterexample; mean of {data['runs']} runs of\n$(f(x_T) - f^*)/(f(x_0) - f^*)$\n{first}", fontsize=7)
     looks = [Patch(facecolor=EXTENDS, edgecolor="black", hatch="///", linewidth=0.5, label="extends")]
     looks.append(Patch(facecolor=FAILS, edgecolor="black", linewidth=0.5, label="does not"))
     ax.legend(handles=looks, loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=2, fontsize=7, frameon=False)
+
+
+def _short(value: float) -> str:
+    """Two digits, in at most six characters."""
+    return f"{value:.2g}" if value >= 0.01 else f"{value:.1e}".replace("e-0", "e-")
 
 
 def main(argv: Sequence[str] | None = None) -> list[Path]:
