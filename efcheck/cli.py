@@ -5,6 +5,7 @@ Exit codes: 0 as expected; 1 a verdict differs from what is expected; 2 wrong us
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -37,25 +38,74 @@ def cli() -> None:
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; all cores by default.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the audit there.")
+@click.option("--html", "html_folder", type=click.Path(path_type=Path, file_okay=False), help="Write the report there.")
 @click.option("--allow-missing", is_flag=True, help="Forgive evidence that needs an extra that is not installed.")
+@click.option("--mutate", is_flag=True, help="Plant errors one at a time instead: does a verdict notice?")
+@click.option("--mutants", type=click.IntRange(min=1), metavar="N", help="How many errors --mutate plants.")
 def audit(
-    paths: tuple[str, ...], only: tuple[str, ...], jobs: int | None, seed: int, json_file: Path | None, allow_missing: bool
+    paths: tuple[str, ...],
+    only: tuple[str, ...],
+    jobs: int | None,
+    seed: int,
+    json_file: Path | None,
+    html_folder: Path | None,
+    allow_missing: bool,
+    mutate: bool,
+    mutants: int | None,
 ) -> int:
     """Give every claim its verdict: the paper's own, or those in PATH..."""
+    from efcheck import _html
+    from efcheck._verdicts import find_paper
     from efcheck.claims import audit as run_audit
     from efcheck.claims import cores
     from efcheck.report import print_audit, print_details, write_json
 
     if json_file is not None:
         _writable(json_file.parent)
+    if mutate or mutants is not None:
+        if not mutate or only or html_folder is not None or allow_missing:
+            raise click.UsageError("--mutate goes with PATH, --mutants, --jobs, --seed and --json, and --mutants with --mutate")
+        return _mutate(paths, mutants, jobs or cores(), seed, json_file)
+    if html_folder is not None:
+        _html.require()
+        _writable(html_folder if html_folder.exists() else html_folder.parent)
+    paper = find_paper(paths or None)
     with _Progress() as progress:
         found = run_audit(paths or None, only or None, jobs or cores(), seed, progress)
     if json_file is not None:
         write_json(found, json_file)
+    if html_folder is not None:
+        _html.write_html(found, html_folder, paper, paths)
     if only:
         print_details(found)
-    print_audit(found)
+    print_audit(found, paper=paper)
     return 0 if found.passed(allow_missing) else 1
+
+
+@cli.command()
+@click.argument("ids", nargs=-1)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there instead of printing it.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; all cores by default.")
+def erratum(ids: tuple[str, ...], out: Path | None, jobs: int | None) -> int:
+    """A LaTeX note on what does not hold as printed: all of it, or ID... and what is under it."""
+    from efcheck import _erratum
+    from efcheck._verdicts import find_paper
+    from efcheck.claims import audit as run_audit
+    from efcheck.claims import cores
+    from efcheck.report import differences, write_text
+
+    if out is not None:
+        _writable(out.parent)
+    with _Progress() as progress:
+        found = run_audit(only=ids or None, jobs=jobs or cores(), progress=progress)
+    note = _erratum.render(found, ids, find_paper(None))
+    if out is None:
+        click.echo(note, nl=False)
+    else:
+        write_text(out, note)
+    for line in differences(found):
+        click.echo(f"efcheck: {line}", err=True)
+    return 0 if found.passed() else 1
 
 
 @cli.command()
@@ -84,6 +134,100 @@ def figures(names: tuple[str, ...], out: Path, list_them: bool) -> int:
             written = content.load(scripts[name]).main(["--out", str(out)])
         click.echo(f"{name}: {', '.join(str(path) for path in written)}")
     return 0
+
+
+class _Relation(click.Command):
+    """Takes "-x <= 1" for a relation, not for an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        looks = [a.startswith("-") and not a.startswith("--") and any(c in a for c in "<>=") for a in args]
+        return super().parse_args(ctx, [f" {a}" if yes else a for a, yes in zip(args, looks, strict=True)])
+
+
+@cli.command(cls=_Relation)
+@click.argument("relation")
+@click.option("--where", multiple=True, metavar="RELATION", help="A hypothesis, or several between commas; may be repeated.")
+@click.option("--integer", multiple=True, metavar="NAME,...", help="These letters are integers.")
+@click.option("--positive", multiple=True, metavar="NAME,...", help="These letters are > 0.")
+@click.option("--timeout", type=float, default=20.0, show_default=True, help="Seconds for the solvers.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the evidence there.")
+def prove(
+    relation: str,
+    where: tuple[str, ...],
+    integer: tuple[str, ...],
+    positive: tuple[str, ...],
+    timeout: float,
+    json_file: Path | None,
+) -> int:
+    """Prove RELATION for all real values of its letters, or refute it at a point in round numbers.
+
+    \b
+    efcheck prove "4*k*(k-1) <= 2*k**2" --where "k >= 1"
+    efcheck prove "sqrt(x*y) <= (x+y)/2" --where "x >= 0, y >= 0"
+
+    Numbers (0.1 is 1/10), letters, + - * / **, sqrt, abs, min, max, sign; < <= == != >= >, also chained; and, or, not.
+    Exit codes: 0 proved, 1 refuted or undecided, 2 wrong usage or hypotheses that cannot be met.
+    """
+    from efcheck import show
+    from efcheck.report import write_text
+
+    if json_file is not None:
+        _writable(json_file.parent)
+    named = [[name.strip() for text in texts for name in text.split(",") if name.strip()] for texts in (integer, positive)]
+    found = show.proof(relation, where, named[0], named[1], timeout)
+    if json_file is not None:
+        asked = {"efcheck": __version__, "relation": relation, "where": where, "integer": named[0], "positive": named[1]}
+        write_text(json_file, json.dumps({**asked, **found.to_json()}, indent=1) + "\n")
+    click.echo(f"{found.outcome}: {found.detail}")
+    return 0 if found.outcome == "proved" else 1
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.argument("values", nargs=-1, metavar="LETTER=VALUE...")
+@click.option("--list", "list_them", is_flag=True, help="Name them with their letters, one a line, and stop.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the values there.")
+def bound(name: str | None, values: tuple[str, ...], list_them: bool, json_file: Path | None) -> int:
+    """What a theorem guarantees for these numbers: as printed, repaired, and sharp.
+
+    \b
+    efcheck bound theorem-2 T=1000 gamma=1/100 f0=2.3 L=10 sigma=1 delta=1e-2
+    """
+    from efcheck import bounds, show
+    from efcheck.errors import argument_error
+    from efcheck.report import write_text
+
+    if list_them:
+        show.print_bounds(bounds.BOUNDS)
+        return 0
+    if json_file is not None:
+        _writable(json_file.parent)
+    chosen = bounds.named(name or "none")
+    given: dict[str, str] = {}
+    for text in values:
+        letter, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not letter or not value or letter in given:
+            raise argument_error("letters", "be letter=value, each letter once", text)
+        given[letter] = value
+    found = show.bound_values(chosen, given)
+    if json_file is not None:
+        write_text(json_file, json.dumps(found, indent=1, allow_nan=False) + "\n")
+    show.print_bound(found)
+    return 0
+
+
+def _mutate(paths: tuple[str, ...], mutants: int | None, jobs: int, seed: int, json_file: Path | None) -> int:
+    from efcheck.mutation.report import print_mutation
+    from efcheck.mutation.run import MUTANTS
+    from efcheck.mutation.run import mutate as run_mutate
+    from efcheck.report import write_text
+
+    with _Progress() as progress:
+        found = run_mutate(paths or None, mutants or MUTANTS, jobs, seed, progress)
+    if json_file is not None:
+        write_text(json_file, json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n")
+    print_mutation(found)
+    return 0 if found.passed else 1
 
 
 class _Progress:

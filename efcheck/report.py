@@ -6,33 +6,43 @@ import json
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from efcheck._verdicts import Paper, by_section, entries
 from efcheck.claims import Audit, Form, Result
 
 _STYLES = {"proved": "green", "refuted": "red", "supported": "cyan", "undecided": "yellow"}
 
 
-def print_audit(audit: Audit, console: Console | None = None) -> None:
-    """A table with a line or two for each claim, then a summary, then whatever differs from what was expected."""
+def print_audit(audit: Audit, console: Console | None = None, paper: Paper | None = None) -> None:
+    """A table with a line for each claim, then a summary, then whatever differs from what was expected.
+
+    With a paper, the claims stand under its sections.
+    """
     console = console or Console()
     if not console.is_terminal:
         console.width = max(console.width, 150)  # a pipe has no width of its own
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    for name, width in (("claim", _widest(audit)), ("source", 27), ("printed", 9), ("repaired", 9)):
+    for name, width in (("claim", _widest(audit)), ("source", 27), ("printed", 10), ("repaired", 10)):
         table.add_column(name, width=width, no_wrap=True, overflow="ellipsis")
     table.add_column("evidence", ratio=1, no_wrap=True, overflow="ellipsis")
-    for result in audit.results:
-        repaired = "" if result.repaired is None else _verdict(result.repaired)
-        table.add_row(result.id, escape(result.source), _verdict(result.printed), repaired, escape(_words(result)))
+    groups = _groups(audit, paper)
+    for i, (heading, results) in enumerate(groups):
+        if len(groups) > 1:
+            if i:
+                table.add_row()
+            table.add_row(f"[bold]{escape(heading)}[/]", "", "", "", f"[bold]{_tally(results)}[/]")
+        for result in results:
+            repaired = "" if result.repaired is None else _verdict(result.repaired)
+            table.add_row(escape(result.id), escape(result.source), _verdict(result.printed), repaired, escape(_words(result)))
     console.print(table)
-    printed = Counter(r.printed.verdict for r in audit.results)
-    counts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(printed.items()))
-    console.print(f"\n{len(audit.results)} claims as printed: {counts or 'none'}; {audit.seconds:.1f} s, seed {audit.seed}")
+    tally = _tally(audit.results)
+    console.print(f"\n{len(audit.results)} claims as printed: {tally}; {audit.seconds:.1f} s, seed {audit.seed}")
     for line in differences(audit):
         console.print(f"[bold red]{escape(line)}[/]", soft_wrap=True)
 
@@ -81,6 +91,20 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _groups(audit: Audit, paper: Paper | None) -> list[tuple[str, list[Result]]]:
+    """The results under the sections of the paper, in its order; all under one without a paper."""
+    if paper is None:
+        return [("", list(audit.results))]
+    by_id = {result.id: result for result in audit.results}
+    return [(name, [by_id[e.id] for e in group]) for name, group in by_section(entries(audit), paper).items()]
+
+
+def _tally(results: Sequence[Result]) -> str:
+    """Counts by printed verdict: "12 proved, 20 refuted"."""
+    printed = Counter(result.printed.verdict for result in results)
+    return ", ".join(f"{n} {verdict}" for verdict, n in sorted(printed.items())) or "none"
 
 
 def _widest(audit: Audit) -> int:
