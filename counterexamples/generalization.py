@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import product
 from math import comb
 from pathlib import Path
 
@@ -270,6 +271,18 @@ signsgd = Claim(
 @signsgd.printed
 def it_is_not_on_every_draw() -> Evidence:
     return whatever_the_draw(final("scaled signSGD", above), scaled_high)
+
+
+@signsgd.repaired
+def the_counts_are_those_of_every_m() -> Evidence:
+    """`range_above` against the definition, m by m, also where the level is met exactly; n = 8."""
+    losses = ((F(1), F(0)), (F(0), F(1)), (F(1, 2), F(1, 2)), (F(3, 4), F(1, 8)))
+    for one, two in product(losses, repeat=2):
+        for level in (F(0), F(1, 4), F(1, 2), F(3, 5)):
+            above_all = [m for m in range(9) if min(wilson.mixed(one, m, 8), wilson.mixed(two, m, 8)) > level]
+            if list(wilson.range_above([one, two], level, 8)) != above_all:
+                return Evidence("exact", "refuted", f"{one}, {two}, {level}: another range", covers="counts")
+    return Evidence("exact", "proved", "64 pairs of losses and levels, every m <= 8", covers="counts")
 
 
 @signsgd.repaired

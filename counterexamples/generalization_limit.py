@@ -107,6 +107,19 @@ def a_solution_in_the_span_has_a_positive_test_loss() -> Evidence:
 
 
 @test_limit.repaired
+def the_multipliers_solve_the_equations() -> Evidence:
+    """(3k + 1) a + l b = 1 and k a + (3l + 5) b = -1 for k + l = n; a class without points has the multiplier 0. n <= 12."""
+    for n in range(1, 13):
+        for ones in range(n + 1):
+            (up, down), rest = multipliers(ones, n), n - ones
+            first = (3 * ones + 1) * up + rest * down == 1 if ones else up == 0
+            second = ones * up + (3 * rest + 5) * down == -1 if rest else down == 0
+            if not (first and second):
+                return Evidence("exact", "refuted", f"not for k = {ones}, l = {rest}", covers="formula")
+    return Evidence("exact", "proved", "every split of n <= 12 points", covers="formula")
+
+
+@test_limit.repaired
 def it_is_positive_on_every_draw() -> Evidence:
     loss = mu * a**2 + 25 * (1 - mu) * b**2
     return prove(Implies(LEAST, loss > 0), [mu >= 0, mu <= 1], covers="positive")
