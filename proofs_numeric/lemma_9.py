@@ -1,4 +1,4 @@
-r"""Lemma 9 is true of gradients of rows; the sentences around it need rank n, x_0 = 0, rows for columns, and no other noise.
+r"""Lemma 9 is true of gradients of rows; X* is no linear subspace, and B.7 needs rows for columns and no other noise.
 
 Statement   f(x) = ||A x - y||^2, A in R^{n x d}, d > n, y in {-1, 1}^n; X* = {f = 0} "forms a subspace"; argmin over X* of
             ||x||^2 is A^+ y = A^T (A A^T)^{-1} y. "The key property that SGD (with or without momentum) trivially satisfies is
@@ -8,20 +8,23 @@ Source      Section 5.1 and B.7 (which writes b for y)
 Idea        grad f = 2 A^T (A x - y) lies in the row space R = Im A^T, a closed subspace (finite dimension): <c, x_t> = 0
             for every c in ker A, and so for the limit x. If x = A^T alpha and z both solve A x = y, then <z - x, x> =
             <A (z - x), alpha> = 0 and ||z||^2 = ||x||^2 + ||z - x||^2: x is the one solution of least norm, for any rank of A.
-            d > n is not used; it does not give a solution either: two equal rows with opposite labels have none.
+            d > n is not used; it does not give a solution either: two equal rows with opposite labels have none. The inverse of
+            A A^T exists if and only if A has rank n: B.7 supposes it, and so does the formula (lemma_9_rank.py: without it).
 Conventions small sizes are symbolic, entry by entry (n = 2, d = 3); the arguments above do not depend on the size.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import product
+from pathlib import Path
 
 from sympy import Abs, And, Eq, Implies, Matrix, Symbol, cancel, symbols
 
+from efcheck import content
 from efcheck.claims import Claim, main
 from efcheck.evidence import Evidence, exact, prove
 
+span = content.load(Path(__file__).with_name("_span.py"))
 SECTION = "Section 5.1"
 N, D = 2, 3
 A = Matrix(N, D, lambda i, j: Symbol(f"a{i + 1}{j + 1}", real=True))
@@ -55,8 +58,8 @@ def same(left, right):
     return And(*(Eq(cancel(a - b), 0) for a, b in zip(left, right, strict=True)))
 
 
-def identical(relation, covers: str = "") -> Evidence:
-    return prove(relation, kind="identity", covers=covers)
+def identical(text: str, relation, covers: str = "") -> Evidence:
+    return span.named(text, prove(relation, kind="identity", covers=covers))
 
 
 # -- the solutions -----------------------------------------------------------------------------------------------------------
@@ -77,125 +80,79 @@ def twice_a_solution_is_none() -> Evidence:
     s, row, target = Symbol("s", real=True), Matrix([[1, 0]]), Matrix(y[:1])
     point = Matrix(x[:2])
     closed = Implies(Eq(loss(row, point, target), 0), Eq(loss(row, s * point, target), 0))
-    return prove(closed, labels[:1])
+    return span.named("f(x) = 0 gives f(s x) = 0, f = (x_1 - y_1)^2", prove(closed, labels[:1]))
 
 
 @solutions.repaired
 def affine_combinations_stay() -> Evidence:
     """The residual of s x + (1-s) z is s times that of x plus 1-s times that of z: 0 if both are."""
     s = Symbol("s", real=True)
-    return identical(same(A * (s * x + (1 - s) * z) - y, s * (A * x - y) + (1 - s) * (A * z - y)), covers="affine")
+    kept = same(A * (s * x + (1 - s) * z) - y, s * (A * x - y) + (1 - s) * (A * z - y))
+    return identical("A (s x + (1-s) z) - y = s (A x - y) + (1-s) (A z - y)", kept, covers="affine")
 
 
 @solutions.repaired
 def two_solutions_differ_by_the_kernel() -> Evidence:
-    return identical(same((A * x - y) - (A * z - y), A * (x - z)), covers="affine")
+    return identical("(A x - y) - (A z - y) = A (x - z)", same((A * x - y) - (A * z - y), A * (x - z)), covers="affine, kernel")
 
 
 @solutions.repaired
 def zero_is_no_solution() -> Evidence:
     """f(0) = sum y_i^2, and each label's square is 1."""
-    return prove(loss(A, Matrix.zeros(D, 1), y) > 0, labels, covers="without 0")
+    return span.named("f(0) > 0", prove(loss(A, Matrix.zeros(D, 1), y) > 0, labels, covers="without 0"))
 
 
 @solutions.repaired
 def twins_with_opposite_labels_have_none() -> Evidence:
-    return prove(loss(TWINS, x, Matrix([1, -1])) >= 2, covers="can be empty")
+    found = prove(loss(TWINS, x, Matrix([1, -1])) >= 2, covers="can be empty")
+    return span.named("f(x) >= 2 for two equal rows with opposite labels", found)
 
 
 @solutions.repaired
 def independent_rows_have_one() -> Evidence:
-    return identical(same(A * least_norm(A, y), y), covers="rank n")
+    return identical("A A^T (A A^T)^{-1} y = y", same(A * least_norm(A, y), y), covers="rank n")
 
 
 @solutions.repaired
 def the_inverse_exists_if_the_rank_is_n() -> Evidence:
     """det A A^T is the sum of the squared n x n minors (Cauchy-Binet): not 0 if and only if one of them is not."""
     minors = [A.extract([0, 1], list(c)).det() for c in ((0, 1), (0, 2), (1, 2))]
-    return identical(same([(A * A.T).det()], [sum(m**2 for m in minors)]), covers="rank n, the inverse")
+    squares = same([(A * A.T).det()], [sum(m**2 for m in minors)])
+    return identical("det A A^T is the sum of the squared n x n minors", squares, covers="rank n, the inverse")
 
 
 norm = Claim(
     "lemma-9-minimum-norm",
     SECTION,
-    "argmin over x in X* of ||x||^2 = A^+ y = A^T (A A^T)^{-1} y [d > n]",
-    repaired="A^+ y is the one solution of least norm if there is a solution, whatever the rank of A; A^T (A A^T)^{-1} y is "
-    "equal to it if and only if A has rank n (otherwise A A^T has no inverse), and then there is a solution for every y",
-    expect="refuted",
+    "argmin over x in X* of ||x||^2 = A^+ y = A^T (A A^T)^{-1} y [rank A = n, as B.7 supposes and the inverse presupposes]",
 )
 
 
-def degenerate(target) -> Evidence:
-    """The three expressions on two equal rows."""
-    point, det = TWINS.pinv() * target, (TWINS * TWINS.T).det()
-    left = loss(TWINS, point, target)
-    wrong = left != 0 or det == 0
-    detail = f"A = [(1, 0, 0), (1, 0, 0)], y = {tuple(target)}: A^+ y = {tuple(point)} has loss {left}, det A A^T = {det}: " + (
-        "the third expression does not exist" if left == 0 else "X* is empty, so the first does not exist"
-    )
-    return Evidence("witness", "refuted" if wrong else "supported", detail, {"point": list(point), "loss": left, "det": det})
-
-
 @norm.printed
-def equal_rows_have_no_inverse() -> Evidence:
-    return degenerate(Matrix([1, 1]))
-
-
-@norm.printed
-def opposite_labels_have_no_solution() -> Evidence:
-    return degenerate(Matrix([1, -1]))
-
-
-@norm.repaired
 def a_solution_in_the_row_space_is_the_shortest() -> Evidence:
     """||z||^2 - ||x||^2 - ||z - x||^2 = 2 <A z - A x, alpha> for x = A^T alpha: 0 if A z = A x, for every rank of A."""
     point = A.T * alpha
     left = z.dot(z) - point.dot(point) - (z - point).dot(z - point)
-    return identical(same([left], [2 * (A * z - A * point).dot(alpha)]), covers="shortest")
+    text = "||z||^2 - ||x||^2 - ||z - x||^2 = 2 <A z - A x, alpha> for x = A^T alpha"
+    return identical(text, same([left], [2 * (A * z - A * point).dot(alpha)]), covers="shortest")
 
 
-@norm.repaired
-def the_pseudoinverse_solves_in_the_row_space() -> Evidence:
-    """All A in {-1, 0, 1}^{2 x 3} up to signs, of every rank: A^+ y is in the row space, and solves if anything does."""
-    count = 0
-    for entries in product((0, 1), repeat=6):
-        M = Matrix(2, 3, entries)
-        for second in (1, -1):
-            target = Matrix([1, second])
-            point = M.pinv() * target
-            solvable = M.row_join(target).rank() == M.rank()
-            if M.col_join(point.T).rank() != M.rank() or solvable != (loss(M, point, target) == 0):
-                return Evidence("witness", "refuted", f"A = {M.tolist()}, y = {tuple(target)}", covers="whatever the rank")
-            count += 1
-    return Evidence("exact", "supported", f"A^+ y is as said for {count} exact instances", covers="whatever the rank")
+@norm.printed
+def the_formula_is_a_solution_in_the_row_space() -> Evidence:
+    return independent_rows_have_one()
 
 
-@norm.repaired
-def penrose_conditions_put_it_there() -> Evidence:
-    """P = A^+: P = P A P = (P A)^T P = A^T (P^T P) in the row space; A z = y gives A P y = A P A z = A z = y.
-
-    Checked as matrices for P = C^T (C C^T)^{-1} (B^T B)^{-1} B^T, A = B C of rank 1 (B 2 x 1, C 1 x 3).
-    """
-    B, C = Matrix(symbols("b1:3", real=True)), Matrix([symbols("c1:4", real=True)])
-    M = B * C
-    P = C.T * (C * C.T).inv() * (B.T * B).inv() * B.T
-    conditions = [(M * P * M, M), (P * M * P, P), ((P * M).T, P * M), ((M * P).T, M * P), (M.T * P.T * P, P)]
-    return identical(And(*(same(a, b) for a, b in conditions)), covers="whatever the rank")
+@norm.printed
+def the_inverse_is_there() -> Evidence:
+    return the_inverse_exists_if_the_rank_is_n()
 
 
-@norm.repaired
+@norm.printed
 def with_rank_n_it_is_the_printed_formula() -> Evidence:
     """Penrose's four conditions, which have one solution P, for P = A^T (A A^T)^{-1}: A P = I gives three of them."""
     P = A.T * (A * A.T).inv()
-    return identical(And(same(A * P, Matrix.eye(N)), same((P * A).T, P * A)), covers="rank n")
-
-
-@norm.repaired
-def and_without_rank_n_there_is_no_inverse() -> Evidence:
-    """sum c_i a_i = 0 with c != 0 gives A A^T c = 0: here the second row is s times the first."""
-    s = Symbol("s", real=True)
-    M = Matrix([list(A[0, :]), list(s * A[0, :])])
-    return identical(same([(M * M.T).det()], [0]), covers="rank < n")
+    relation = And(same(A * P, Matrix.eye(N)), same((P * A).T, P * A))
+    return identical("A P = I and (P A)^T = P A for P = A^T (A A^T)^{-1}, so P = A^+", relation, covers="A^+")
 
 
 # -- B.7 ---------------------------------------------------------------------------------------------------------------------
@@ -223,12 +180,13 @@ def any_weights_give_rows() -> Evidence:
     w = symbols("w1:3", real=True)
     f = sum(c * r**2 for c, r in zip(w, A * x - y, strict=True))
     weights = Matrix([2 * c * r for c, r in zip(w, A * x - y, strict=True)])
-    return identical(same([f.diff(c) for c in x], A.T * weights))
+    text = "the gradient of sum w_i (<a_i, x> - y_i)^2 is A^T alpha, alpha_i = 2 w_i (<a_i, x> - y_i)"
+    return identical(text, same([f.diff(c) for c in x], A.T * weights))
 
 
 noise = Claim(
     "lemma-9-noise",
-    "B.7 with Assumption C",
+    "B.7 (ours: any stochastic gradient of Assumption C)",
     "any stochastic gradient for f [E g = grad f, Assumption C] is of the form sum alpha_i a_i; so Lemma 9 holds for it",
     repaired="there is one with E g = grad f and iterates in the span of its gradients, that has loss 0 after one "
     "step and ends at a solution of larger norm: Lemma 9 needs gradients in the row space",
@@ -263,7 +221,8 @@ def noisy_solutions() -> list[Fraction]:
 @noise.printed
 def noise_outside_the_rows_is_allowed() -> Evidence:
     lengths = noisy_solutions()
-    detail = f"f = (x_1 - 1)^2, g = 2 (x_1 - 1) (1, +-1), gamma = 1/2: x_1 = (1, +-1), f = 0, ||x||^2 = {lengths}, least norm 1"
+    shown = ", ".join(map(str, lengths))
+    detail = f"f = (x_1 - 1)^2, g = 2 (x_1 - 1) (1, +-1), gamma = 1/2: x_1 = (1, +-1), f = 0, ||x||^2 = {shown}, least 1"
     return Evidence("witness", "refuted" if lengths and min(lengths) > 1 else "supported", detail, {"norm2": lengths})
 
 
@@ -272,9 +231,9 @@ def the_witness_is_exact() -> Evidence:
     """Loss 0 makes g = 0, so the run stays there; (1, 0) is the solution in the row space. Moment: g = 0 from t = 1 on."""
     lengths, least = noisy_solutions(), least_norm(Matrix([[1, 0]]), Matrix([1]))
     good = bool(lengths) and all(length > least.dot(least) for length in lengths)
-    return Evidence(
-        "exact", "proved" if good else "undecided", f"||x||^2 = {lengths} on both paths, {least.dot(least)} is least"
-    )
+    shown = ", ".join(map(str, lengths))
+    detail = f"||x||^2 = {shown} on the two paths, {least.dot(least)} is least"
+    return Evidence("exact", "proved" if good else "undecided", detail)
 
 
 unique = Claim(
@@ -287,14 +246,16 @@ unique = Claim(
 @unique.printed
 def the_quadratic_form_is_a_norm() -> Evidence:
     """c^T A A^T c = ||A^T c||^2, and A^T c = 0 only for c = 0 if the rows are independent."""
-    return identical(same([(alpha.T * A * A.T * alpha)[0]], [(A.T * alpha).dot(A.T * alpha)]), covers="alpha*")
+    squares = same([(alpha.T * A * A.T * alpha)[0]], [(A.T * alpha).dot(A.T * alpha)])
+    return identical("c^T A A^T c = ||A^T c||^2", squares, covers="alpha*")
 
 
 @unique.printed
 def two_solutions_in_the_row_space_are_one() -> Evidence:
-    """x = A^T alpha, z = A^T beta: ||x - z||^2 = <alpha - beta, A x - A z>, 0 if both solve; for every rank."""
+    """0 if both solve; for every rank."""
     p, r = A.T * alpha, A.T * beta
-    return identical(same([(p - r).dot(p - r)], [(alpha - beta).dot(A * p - A * r)]), covers="x*")
+    relation = same([(p - r).dot(p - r)], [(alpha - beta).dot(A * p - A * r)])
+    return identical("||x - z||^2 = <alpha - beta, A x - A z> for x = A^T alpha, z = A^T beta", relation, covers="x*")
 
 
 wlog = Claim(
@@ -311,14 +272,17 @@ def a_dependent_row_adds_no_condition() -> Evidence:
     third = s * A[0, :] + t * A[1, :]
     given = third.dot(z) - third.dot(x)
     rows = s * (A[0, :].dot(z) - A[0, :].dot(x)) + t * (A[1, :].dot(z) - A[1, :].dot(x))
-    return identical(same([given], [rows]), covers="the same solutions")
+    return identical(
+        "<s a_1 + t a_2, z - p> = s <a_1, z - p> + t <a_2, z - p>", same([given], [rows]), covers="the same solutions"
+    )
 
 
 @wlog.printed
 def nor_a_direction_to_the_row_space() -> Evidence:
     s, t, c = symbols("s t c", real=True)
     third = s * A[0, :] + t * A[1, :]
-    return identical(same(A.T * alpha + c * third.T, A.T * (alpha + c * Matrix([s, t]))), covers="the same span")
+    relation = same(A.T * alpha + c * third.T, A.T * (alpha + c * Matrix([s, t])))
+    return identical("A^T alpha + c a_3 = A^T (alpha + c (s, t))", relation, covers="the same span")
 
 
 # -- Lemma 9 -----------------------------------------------------------------------------------------------------------------
@@ -340,7 +304,8 @@ def gradients_are_in_the_row_space() -> Evidence:
 def the_limit_is_in_it() -> Evidence:
     """c in ker A: <c, x_t> = 0, |<c, x_t> - <c, x>| <= ||c|| ||x_t - x|| = k h; let h = |<c, x>|/(2k)."""
     product_, k = Symbol("p", real=True), Symbol("k", positive=True)
-    return prove(Implies(Abs(product_) <= k * Abs(product_) / (2 * k), Eq(product_, 0)), covers="the limit in the row space")
+    found = prove(Implies(Abs(product_) <= k * Abs(product_) / (2 * k), Eq(product_, 0)), covers="the limit in the row space")
+    return span.named("|<c, x>| <= k h with h = |<c, x>|/(2k) gives <c, x> = 0", found)
 
 
 @lemma.printed

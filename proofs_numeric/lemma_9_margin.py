@@ -17,19 +17,23 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from sympy import And, Eq, Ge, Implies, Matrix, Min, Piecewise, Symbol, symbols
 
+from efcheck import content
 from efcheck.claims import Claim, main
 from efcheck.evidence import Evidence, prove
 from efcheck.problems import wilson_data
 
+span = content.load(Path(__file__).with_name("_span.py"))
 SECTION = "Section 5.1 and Lemma 9"
 k = Symbol("k", integer=True, nonnegative=True)  # points labelled 1 in the train half
 l = Symbol("l", integer=True, nonnegative=True)  # noqa: E741  points labelled -1
 ROWS = Matrix([[1, 0, 0], [-2, -1, 0]])
 LABELS = Matrix([1, -1])
+ENTRIES = (-1, 0, 1, 2)  # with two positive sizes, or no <b_1, b_2> exceeds ||b_1||^2 and no multiplier is negative
 
 
 def least_norm(A, y):
@@ -83,7 +87,8 @@ def with_multipliers_of_one_sign_nothing_is_shorter() -> Evidence:
     h, x2, w2, r2 = symbols("h x2 w2 r2", nonnegative=True)
     term = Implies(m >= 1, lam * (m - 1) >= 0)
     shorter = Implies(Eq(r2, w2 - 2 * (h + x2) + x2), Ge(w2, x2 + r2))
-    return prove(And(term, shorter), covers="if")
+    text = "lambda_i (<b_i, w> - 1) >= 0 for lambda_i >= 0; so ||w||^2 >= ||x||^2 + ||w - x||^2"
+    return span.named(text, prove(And(term, shorter), covers="if"))
 
 
 @margin.repaired
@@ -91,7 +96,8 @@ def with_a_negative_one_the_norm_falls() -> Evidence:
     """x + s v with s = -lambda_j/||v||^2 > 0: <b_j, .> = 1 + s, the others stay 1, ||.||^2 = ||x||^2 - lambda_j^2/||v||^2."""
     lam, v2, x2 = Symbol("lambda_j", negative=True), Symbol("v2", positive=True), Symbol("x2", positive=True)
     s = -lam / v2
-    return prove(And(x2 + 2 * s * lam + s**2 * v2 < x2, 1 + s >= 1), covers="only if")
+    text = "||x + s v||^2 < ||x||^2 and <b_j, x + s v> = 1 + s >= 1 for s = -lambda_j/||v||^2"
+    return span.named(text, prove(And(x2 + 2 * s * lam + s**2 * v2 < x2, 1 + s >= 1), covers="only if"))
 
 
 @margin.repaired
@@ -103,7 +109,8 @@ def the_direction_exists() -> Evidence:
     unit = (B * V - Matrix.eye(2)).applyfunc(lambda c: c.cancel())
     inner = (B.T * lam).T * V - lam.T
     zeros = [Eq(c.cancel(), 0) for c in (*unit, *inner)]
-    return prove(And(*zeros), kind="identity", covers="only if, the direction")
+    text = "B v = e_j and <x, v> = lambda_j for v = B^T (B B^T)^{-1} e_j"
+    return span.named(text, prove(And(*zeros), kind="identity", covers="only if, the direction"))
 
 
 @margin.repaired
@@ -115,7 +122,8 @@ def every_pair_of_points_by_its_support_sets() -> Evidence:
     far = x2 + 1  # stands for "not feasible": x always is
     best = Min(x2, Piecewise((1 / a, b >= a), (far, True)), Piecewise((1 / c, b >= c), (far, True)))
     good = And(c - b >= 0, a - b >= 0)  # lambda = (c - b, a - b)/(ac - b^2)
-    return prove(And(Implies(good, Ge(best, x2)), Implies(best >= x2, good)), [a * c > b**2], covers="if")
+    found = prove(And(Implies(good, Ge(best, x2)), Implies(best >= x2, good)), [a * c > b**2], covers="if")
+    return span.named("n = 2: ||x||^2 <= the best support set's if and only if c >= b and a >= b", found)
 
 
 @margin.repaired
@@ -123,13 +131,14 @@ def its_own_margin_is_the_inverse_of_its_norm() -> Evidence:
     """<b_i, x> = 1 for all i."""
     B = Matrix(2, 3, symbols("b1:7", real=True))
     point = B.T * (B * B.T).inv() * Matrix.ones(2, 1)
-    return prove(And(*(Eq((r - 1).cancel(), 0) for r in B * point)), kind="identity", covers="its margin")
+    found = prove(And(*(Eq((r - 1).cancel(), 0) for r in B * point)), kind="identity", covers="its margin")
+    return span.named("<b_i, x> = 1 for all i", found)
 
 
 @margin.repaired
 def small_data_agree() -> Evidence:
-    """All pairs of signed points in {-1, 0, 2}^3 with rank 2: lambda >= 0 if and only if no support set gives more margin."""
-    points = [p for p in product((-1, 0, 2), repeat=3) if any(p)]
+    """All pairs of signed points of the cube with rank 2: lambda >= 0 if and only if no support set gives more margin."""
+    points = [p for p in product(ENTRIES, repeat=3) if any(p)]
     split = [0, 0]
     for p, r in product(points, points):
         a, b, c = (sum(u * v for u, v in zip(s, t, strict=True)) for s, t in ((p, p), (p, r), (r, r)))
@@ -142,7 +151,8 @@ def small_data_agree() -> Evidence:
             return Evidence("witness", "refuted", f"b_1 = {p}, b_2 = {r}: lambda = {lam}", covers="only if")
         split[shortest] += 1
     detail = f"{split[1]} pairs where it is the maximum-margin solution, {split[0]} where it is not"
-    return Evidence("exact", "supported" if min(split) else "undecided", detail, covers="only if")
+    data = {"is": split[1], "is not": split[0]}
+    return Evidence("exact", "supported" if min(split) else "undecided", detail, data, covers="only if")
 
 
 # -- the data of Section 5.2 -------------------------------------------------------------------------------------------------
@@ -176,7 +186,7 @@ def wilson_alpha():
 def all_multipliers_are_positive() -> Evidence:
     """lambda = (alpha_+, -alpha_-) = (4l + 5, 4k + 1)/((3k + 1)(3l + 5) - kl) > 0: every point is a support vector."""
     plus, minus = wilson_alpha()
-    return prove(And(plus > 0, -minus > 0), covers="signs")
+    return span.named("alpha_+ > 0 > alpha_-", prove(And(plus > 0, -minus > 0), covers="signs"))
 
 
 @wilson.printed

@@ -1,8 +1,8 @@
-r"""Remark 10 is false with [t] = {1, ..., t} and true with {0, ..., t-1}; a smaller step need not reduce the distance.
+r"""Remark 10 is true of compressors that contract on every path; g_0 is needed, g_t is not, and the constant can be sharpened.
 
 Statement   Algorithm 2 from x_0 = 0: "Theorem IV along with Lemma 3 implies that the iterates of Algorithm 2 are always close
             to the linear span of the gradients": ||x_t - Pi x_t||^2 <= 4 gamma^2 (1 - delta)/delta^2 max_{i in [t]} ||g_i||^2.
-            "This distance further reduces as the algorithm progresses since the step-size gamma is typically reduced."
+            (The sentences around the display: remark_10_close.py.)
 Source      Section 5.1, Remark 10
 Idea        Lemma 3 is about expectations and a constant sigma; the displayed bound is about one path and its largest gradient.
             For C that contracts on every path, q = sqrt(1 - delta): ||e_{t+1}|| <= q (||e_t|| + gamma_t ||g_t||), hence
@@ -10,17 +10,20 @@ Idea        Lemma 3 is about expectations and a constant sigma; the displayed bo
             (1 + q)^2 (1 - q^t)^2/4 <= 1 of the printed bound. Its gradients are g_0, ..., g_{t-1}: g_t is not used yet. The
             distance itself attains it, for every t, in R^2: let C(p) = (1 - q) p, which lets e grow in the span, and turn the
             last error by 90 degrees. (With C(p) = (1 - q) p alone e is as long, but in the span: distance 0.)
-Conventions [t] = {1, ..., t}, as usual; e in the unit of x; sign(0) = 1 in the scaled sign, which never meets a 0 here.
+Conventions [t] = {0, ..., t}: the paper does not define it; its Theorem II takes the minimum over [T] of T + 1 iterates and
+            divides by T + 1. e in the unit of x; sign(0) = 1 in the scaled sign, which never meets a 0 here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
-from sympy import And, Eq, Symbol, symbols
+from sympy import And, Eq, Max, Symbol, expand, symbols
 
+from efcheck import content
 from efcheck.claims import Claim, main
 from efcheck.compressors import LowRank, ScaledSign, TopK
 from efcheck.evidence import Evidence, exact, prove
@@ -28,6 +31,7 @@ from efcheck.methods import EFSGD
 from efcheck.problems import LeastSquares, SignAligned, wilson_data
 from efcheck.simulate import simulate
 
+span = content.load(Path(__file__).with_name("_span.py"))
 SECTION = "Section 5.1, Remark 10"
 q = Symbol("q", nonnegative=True)  # sqrt(1 - delta)
 w = Symbol("w", nonnegative=True)  # q^t, in [0, 1]
@@ -46,20 +50,11 @@ def sharp(power):
     return q * (1 - power) / (1 - q)
 
 
-def norm2(v: Vector) -> Fraction:
-    return sum((c * c for c in v), Fraction(0))
-
-
-def distance2(v: Vector, a: Vector) -> Fraction:
-    """From the line of a, which holds all gradients of the instances below."""
-    return norm2(v) - sum((b * c for b, c in zip(v, a, strict=True)), Fraction(0)) ** 2 / norm2(a)
-
-
 def one_row(a: Vector) -> Callable[[int, Vector], Vector]:
     """The gradient of f = (<a, x> - 1)^2."""
 
     def gradient(t: int, x: Vector) -> Vector:
-        r = 2 * (sum((b * c for b, c in zip(a, x, strict=True)), Fraction(0)) - 1)
+        r = 2 * (span.dot(a, x) - 1)
         return tuple(r * c for c in a)
 
     return gradient
@@ -73,7 +68,7 @@ def late_turn(share: Fraction, threshold2: Fraction) -> Callable[[Vector], Vecto
     """C(p) = (1 - q) p below the threshold, p - q p' from it on (p' = p turned by 90 degrees): ||C(p) - p|| = q ||p||."""
 
     def compress(p: Vector) -> Vector:
-        if norm2(p) < threshold2:
+        if span.norm2(p) < threshold2:
             return tuple((1 - share) * c for c in p)
         return (p[0] + share * p[1], p[1] - share * p[0])
 
@@ -85,57 +80,67 @@ def late_turn(share: Fraction, threshold2: Fraction) -> Callable[[Vector], Vecto
 remark = Claim(
     "remark-10",
     SECTION,
-    "||x_t - Pi x_t||^2 <= 4 gamma^2 (1 - delta)/delta^2 max_{i in [t]} ||g_i||^2, [t] = {1, ..., t}",
-    repaired="with the maximum over i = 0, ..., t-1, if C contracts on every path; sharper: ||x_t - Pi x_t|| <= "
-    "gamma q (1 - q^t)/(1 - q) max_{i<t} ||g_i||, q = sqrt(1 - delta)",
-    expect="refuted",
+    "||x_t - Pi x_t||^2 <= 4 gamma^2 (1 - delta)/delta^2 max_{i in [t]} ||g_i||^2 [[t] = {0, ..., t}, as [T] in Theorem II; C "
+    "contracts on every path]",
+    repaired="sharper: ||x_t - Pi x_t|| <= gamma q (1 - q^t)/(1 - q) max_{i<t} ||g_i||, q = sqrt(1 - delta), if C contracts on "
+    "every path",
 )
 
 
 @remark.printed
-def the_first_gradient_counts() -> Evidence:
-    """f = (2 x_1 + x_2 - 1)^2, top-1 (delta = 1/2), gamma = 1/8, t = 1: x_1 has loss 0, so max_{i in {1}} ||g_i|| = 0."""
-    a = (Fraction(2), Fraction(1))
-    g, step = one_row(a), Fraction(1, 8)
-    xs, _ = exact.ef_sgd(g, (0, 0), [step], top_one)
-    left, right = distance2(xs[1], a), printed(HALF, step, norm2(g(1, xs[1])))
-    detail = (
-        f"f = (2 x_1 + x_2 - 1)^2, top-1, gamma = 1/8: x_1 = ({xs[1][0]}, {xs[1][1]}), distance^2 = {left}, right side {right}"
-    )
-    return Evidence("witness", "refuted" if left > right else "supported", detail, {"x": xs[1], "left": left, "right": right})
+@remark.repaired
+def it_starts_in_the_span() -> Evidence:
+    return span.base_case("Theorem IV, t = 0")
 
 
+@remark.printed
+@remark.repaired
+def x_minus_e_stays_in_the_span() -> Evidence:
+    """Any C and any steps."""
+    return span.induction_step("Theorem IV")
+
+
+@remark.printed
+@remark.repaired
+def the_memory_bounds_the_distance() -> Evidence:
+    return span.nearest_point()
+
+
+@remark.printed
 @remark.repaired
 def one_step_of_the_memory() -> Evidence:
     """||e_{t+1}||^2 <= q^2 ||e_t + gamma g_t||^2 <= q^2 (||e_t|| + gamma ||g_t||)^2; c = <e_t, g_t>, Cauchy-Schwarz."""
     m, n, c = Symbol("m", nonnegative=True), Symbol("n", nonnegative=True), Symbol("c", real=True)
     square = q**2 * (m**2 + 2 * gamma * c + gamma**2 * n**2)
-    return prove(square <= q**2 * (m + gamma * n) ** 2, [c <= m * n], covers="one step")
+    found = prove(square <= q**2 * (m + gamma * n) ** 2, [c <= m * n], covers="one step")
+    return span.named("q ||e_t + gamma g_t|| <= q (||e_t|| + gamma ||g_t||)", found)
 
 
+@remark.printed
 @remark.repaired
 def solved_by_induction() -> Evidence:
-    """m <= gamma G q (1 - q^t)/(1 - q) and ||g_t|| <= G give the same at t + 1; at t = 0 both are 0; w = q^t."""
+    """m <= gamma G q (1 - q^t)/(1 - q) and ||g_t|| <= G give the same at t + 1; at t = 0 e_0 is 0, and so is it; w = q^t."""
     m, n, G = symbols("m n G", nonnegative=True)
     after = q * (m + gamma * n) <= gamma * G * sharp(q * w)
-    start = Eq(sharp(1), 0)
-    return prove(And(start, after), [q < 1, w <= 1, n <= G, m <= gamma * G * sharp(w)], covers="induction over t")
+    start = span.begin()[1] ** 2 <= (gamma * G * sharp(1)) ** 2
+    found = prove(And(start, after), [q < 1, w <= 1, n <= G, m <= gamma * G * sharp(w)], covers="induction over t")
+    return span.named("||e_t|| <= gamma G q (1 - q^t)/(1 - q), t = 0 and step", found)
 
 
-@remark.repaired
+@remark.printed
 def at_most_as_printed() -> Evidence:
     """delta = 1 - q^2; the ratio is (1 + q)^2 (1 - q^t)^2/4 <= 1."""
     ratio = Eq(sharp(w) ** 2 * 4, (1 + q) ** 2 * (1 - w) ** 2 * printed(1 - q**2, 1, 1))
-    return prove(And(sharp(w) ** 2 <= printed(1 - q**2, 1, 1), ratio), [q < 1, w <= 1], covers="the printed constant")
+    found = prove(And(sharp(w) ** 2 <= printed(1 - q**2, 1, 1), ratio), [q < 1, w <= 1], covers="the printed constant")
+    return span.named("(q (1 - q^t)/(1 - q))^2 <= 4 (1 - delta)/delta^2", found)
 
 
-@remark.repaired
-def the_memory_bounds_the_distance() -> Evidence:
-    """Theorem IV: x_t - e_t is in the span (theorem_4.py), and the nearest point of the span is not farther than it."""
-    x, e, g, sent, total = symbols("x e g Delta S", real=True)
-    p = gamma * g + e
-    after, memory = x - sent, p - sent
-    return prove(Eq((after - memory).subs(x, e - total), -(total + gamma * g)), kind="identity", covers="Theorem IV")
+@remark.printed
+def one_more_gradient_does_no_harm() -> Evidence:
+    """{0, ..., t} holds i < t and t; n = ||g_t||."""
+    n, G, delta = symbols("n G delta", positive=True)
+    found = prove(printed(delta, gamma, G**2) <= printed(delta, gamma, Max(G, n) ** 2), [delta <= 1], covers="the maximum")
+    return span.named("max_{i<t} ||g_i|| <= max_{i in [t]} ||g_i||", found)
 
 
 def instances(seed: int):
@@ -167,6 +172,34 @@ def simulated_runs_agree(seed: int = 0) -> Evidence:
     return Evidence("search", "supported", detail, {"closest": closest}, covers="Theorem IV")
 
 
+first = Claim(
+    "remark-10-first",
+    "Section 5.1, Remark 10 (ours: is the first gradient needed?)",
+    "the display of Remark 10 holds with [t] = {1, ..., t}, too",
+    repaired="it holds with i = 0, ..., t-1, if C contracts on every path: g_0 is needed, g_t is not",
+    expect="refuted",
+)
+
+
+@first.printed
+def the_first_gradient_counts() -> Evidence:
+    """f = (2 x_1 + x_2 - 1)^2, top-1 (delta = 1/2), gamma = 1/8, t = 1: x_1 has loss 0, so max_{i in {1}} ||g_i|| = 0."""
+    a = (Fraction(2), Fraction(1))
+    g, step = one_row(a), Fraction(1, 8)
+    xs, _ = exact.ef_sgd(g, (0, 0), [step], top_one)
+    left, right = span.distance2(xs[1], a), printed(HALF, step, span.norm2(g(1, xs[1])))
+    detail = (
+        f"f = (2 x_1 + x_2 - 1)^2, top-1, gamma = 1/8: x_1 = ({xs[1][0]}, {xs[1][1]}), distance^2 = {left}, right side {right}"
+    )
+    return Evidence("witness", "refuted" if left > right else "supported", detail, {"x": xs[1], "left": left, "right": right})
+
+
+for part in (it_starts_in_the_span, x_minus_e_stays_in_the_span, the_memory_bounds_the_distance):
+    first.repaired(part)
+for part in (one_step_of_the_memory, solved_by_induction, at_most_as_printed):
+    first.repaired(part)
+
+
 tight = Claim(
     "remark-10-tight",
     "Section 5.1, Remark 10 (ours: the best constant)",
@@ -182,7 +215,8 @@ def the_memory_grows_as_fast_as_it_can() -> Evidence:
     """
     recursion = Eq(q * (sharp(w) + 1), sharp(q * w))
     grows = sharp(q * w) > sharp(w)
-    return prove(And(recursion, grows), [q > 0, q < 1, w > 0, w <= 1])
+    found = prove(And(recursion, grows), [q > 0, q < 1, w > 0, w <= 1])
+    return span.named("q (E_t + 1) = E_{t+1} > E_t for E_t = q (1 - q^t)/(1 - q)", found)
 
 
 @tight.printed
@@ -193,8 +227,8 @@ def exact_runs_attain_it() -> Evidence:
         for T in range(1, 8):
             limit = (1 - share**T) / (1 - share)  # ||p_{T-1}||
             xs, es = exact.ef_sgd(lambda t, x: g, (0, 0), [Fraction(1, 5)] * T, late_turn(share, limit**2))
-            if not distance2(xs[T], g) == norm2(es[T]) == (share * limit) ** 2:
-                return Evidence("witness", "refuted", f"q = {share}, t = {T}: distance^2 = {distance2(xs[T], g)}")
+            if not span.distance2(xs[T], g) == span.norm2(es[T]) == (share * limit) ** 2:
+                return Evidence("witness", "refuted", f"q = {share}, t = {T}: distance^2 = {span.distance2(xs[T], g)}")
             count += 1
     return Evidence("exact", "supported", f"attained in {count} exact runs")
 
@@ -203,17 +237,24 @@ random = Claim(
     "remark-10-random",
     "Section 5.1, Remark 10 with Assumption A (randomized compressors are allowed, in expectation)",
     "for a randomized compressor, too: ||x_t - Pi x_t||^2 <= 4 gamma^2 (1 - delta)/delta^2 max ||g_i||^2",
-    repaired="in expectation: E||x_t - Pi x_t||^2 <= (gamma q (1 - q^t)/(1 - q))^2 sigma^2 if E||g_i||^2 <= sigma^2; on a path "
-    "there is no bound",
+    repaired="in expectation: E||x_t - Pi x_t||^2 <= (gamma q (1 - q^t)/(1 - q))^2 sigma^2 if E||g_i||^2 <= sigma^2; on paths "
+    "there is no bound: f = x_1 + x_2, gamma = 1, random-1 has distance^2 = t^2/2 with probability 2^-t at least, for every t",
     expect="refuted",
 )
 
 
+UNLUCKY = (Fraction(1), Fraction(1))  # the gradient of f = x_1 + x_2
+
+
+def keep_second(p):
+    """Random-1 in R^2 (delta = 1/2) when it keeps entry 2, w.p. 1/2; the entries may be symbols."""
+    return (Fraction(0), p[1])
+
+
 def unlucky_path(T: int) -> Fraction:
-    """distance^2 of x_T for f = x_1 + x_2, gamma = 1, and random-1 (delta = 1/2) that keeps entry 2 each time, w.p. 2^-T."""
-    g = (Fraction(1), Fraction(1))
-    xs, _ = exact.ef_sgd(lambda t, x: g, (0, 0), [1] * T, lambda p: (Fraction(0), p[1]))
-    return distance2(xs[T], g)
+    """distance^2 of x_T, gamma = 1, when entry 2 is kept each time."""
+    xs, _ = exact.ef_sgd(lambda t, x: UNLUCKY, (0, 0), [1] * T, keep_second)
+    return span.distance2(xs[T], UNLUCKY)
 
 
 @random.printed
@@ -222,6 +263,21 @@ def an_unlucky_path_goes_beyond() -> Evidence:
     left, right = unlucky_path(T), printed(HALF, 1, Fraction(2))
     detail = f"f = x_1 + x_2, random-1, gamma = 1, entry 1 never sent, chance 2^-{T}: distance^2 = {left} > {right}"
     return Evidence("witness", "refuted" if left > right else "supported", detail, {"T": T, "left": left, "right": right})
+
+
+@random.repaired
+def theorem_4_starts() -> Evidence:
+    return it_starts_in_the_span()
+
+
+@random.repaired
+def theorem_4_holds_for_any_map() -> Evidence:
+    return x_minus_e_stays_in_the_span()
+
+
+@random.repaired
+def and_the_nearest_point_is_that_of_each_path() -> Evidence:
+    return the_memory_bounds_the_distance()
 
 
 @random.repaired
@@ -237,141 +293,16 @@ def and_the_same_induction() -> Evidence:
 
 @random.repaired
 def the_unlucky_path_has_no_bound() -> Evidence:
-    """Entry 1 of p grows by gamma each time: p = (s + 1, 1) after s steps, distance^2 = s^2/2 from the line of (1, 1)."""
+    """Induction: x = (0, -s), e = (s, 0) after s steps; one step leads to s + 1, and the distance^2 from (1, 1) is s^2/2."""
     s = Symbol("s", nonnegative=True)
-    closed = Eq(s**2 - s**2 / 2, s**2 / 2)
-    exact_values = all(unlucky_path(T) == Fraction(T * T, 2) for T in range(1, 12))
-    return prove(And(closed, exact_values), kind="identity", covers="no path bound")
-
-
-# -- "always close", "further reduces" -----------------------------------------------------------------------------------------
-
-close = Claim(
-    "remark-10-close",
-    SECTION,
-    "the iterates of Algorithm 2 are always close to the linear span of the gradients [relative to ||x_t||: 0 is in the span]",
-    repaired="close in units of the step: within gamma q/(1 - q) max ||g_i|| for all t, while x_t may be orthogonal to it; "
-    "SIGNSGD has no such bound: on f = -2 x_1 - x_2 its distance is t gamma/sqrt(5)",
-    expect="refuted",
-)
-
-
-@close.printed
-def an_iterate_can_be_orthogonal_to_it() -> Evidence:
-    """q = 1/2, C(p) = p - q p', gradients c_t (1, 0) with c = 1, -5/4, gamma = 1: all of x_2 is outside the span."""
-    g, scale = (Fraction(1), Fraction(0)), (Fraction(1), Fraction(-5, 4))
-    xs, _ = exact.ef_sgd(lambda t, x: (scale[t], Fraction(0)), (0, 0), [1, 1], late_turn(HALF, Fraction(0)))
-    left, size = distance2(xs[2], g), norm2(xs[2])
-    detail = (
-        f"C(p) = p - p'/2, g = (1, 0), (-5/4, 0), gamma = 1: x_2 = ({xs[2][0]}, {xs[2][1]}), distance^2 = {left} = ||x_2||^2"
-    )
-    return Evidence("witness", "refuted" if left == size > 0 else "supported", detail, {"x": xs[2], "left": left})
-
-
-@close.repaired
-def the_sharp_bound_has_a_limit() -> Evidence:
-    """With remark-10: q (1 - q^t)/(1 - q) <= q/(1 - q) for all t."""
-    return prove(sharp(w) <= q / (1 - q), [q < 1, w <= 1], covers="for all t")
-
-
-@close.repaired
-def the_orthogonal_iterate_is_exact() -> Evidence:
-    found = an_iterate_can_be_orthogonal_to_it()
-    return Evidence("witness", "proved" if found.outcome == "refuted" else "undecided", found.detail, covers="orthogonal")
-
-
-@close.repaired
-def signsgd_drifts_away() -> Evidence:
-    """sign(g) = -(1, 1) at g = -(2, 1): x_t = t gamma (1, 1)."""
-    t = Symbol("t", nonnegative=True)
-    off = 2 * (t * gamma) ** 2 - (3 * t * gamma) ** 2 / 5
-    a = (Fraction(-2), Fraction(-1))
-    runs = [distance2(x, a) for x in exact.sign_sgd(lambda s, x: a, (0, 0), [1] * 9)]
-    same = all(run == Fraction(s * s, 5) for s, run in enumerate(runs))
-    return prove(And(Eq(off.expand(), (t * gamma) ** 2 / 5), same), kind="identity", covers="SIGNSGD")
-
-
-reduces = Claim(
-    "remark-10-reduces",
-    SECTION,
-    "this distance further reduces as the algorithm progresses since the step-size gamma is typically reduced",
-    repaired="its bound follows the step with a delay: B_{t+1} = q (B_t + gamma_t G) >= q B_t, from s on B_t <= q^{t-s} B_s + "
-    "q/(1-q) max_{i>=s} gamma_i G, and gamma_t -> 0 makes it tend to 0; the distance itself may rise when gamma falls",
-    expect="refuted",
-)
-
-
-def halved():
-    """EF-SIGNSGD on f = (x_1 + 2 x_2 - 1)^2, gamma = 1/4, 1/4, 1/8: distance^2 for t = 0, ..., 3, and f."""
-    a = (Fraction(1), Fraction(2))
-    steps = [Fraction(1, 4), Fraction(1, 4), Fraction(1, 8)]
-    xs, _ = exact.ef_sgd(one_row(a), (0, 0), steps, exact.scaled_sign)
-    return steps, [distance2(x, a) for x in xs]
-
-
-@reduces.printed
-def it_rises_when_the_step_is_halved() -> Evidence:
-    steps, distances = halved()
-    rises = distances[3] > distances[2] > 0 and steps[2] < steps[1]
-    shown, gammas = (", ".join(map(str, values)) for values in (distances, steps))
-    detail = f"EF-SIGNSGD on (x_1 + 2 x_2 - 1)^2, gamma = {gammas}: distance^2 = {shown}"
-    return Evidence("witness", "refuted" if rises else "supported", detail, {"distance2": distances, "gamma": steps})
-
-
-@reduces.repaired
-def the_old_share_decays_and_the_new_one_is_small() -> Evidence:
-    """B <= w B_s + q/(1-q) h with gamma_t G <= h gives q (B + gamma_t G) <= q w B_s + q/(1-q) h; at t = s w = 1."""
-    now, then, new, h = symbols("B B_s n h", nonnegative=True)
-    tail = q * h / (1 - q)
-    slow = q * (now + new) >= q * now
-    near = q * (now + new) <= q * w * then + tail
-    return prove(And(slow, near), [q < 1, w <= 1, new <= h, now <= w * then + tail], covers="bound")
-
-
-@reduces.repaired
-def the_bound_is_the_sum_of_all_old_steps() -> Evidence:
-    """||e_t|| <= sum_{i<t} q^{t-i} gamma_i ||g_i|| = S_t: S_{t+1} = q (S_t + gamma_t ||g_t||), with remark-10's one step."""
-    m, S, n = symbols("m S n", nonnegative=True)
-    return prove(q * (m + gamma * n) <= q * (S + gamma * n), [q < 1, m <= S], covers="bound, one step")
-
-
-@reduces.repaired
-def it_may_rise() -> Evidence:
-    found = it_rises_when_the_step_is_halved()
-    return Evidence("witness", "proved" if found.outcome == "refuted" else "undecided", found.detail, covers="may rise")
-
-
-current = Claim(
-    "remark-10-current-step",
-    SECTION,
-    "with reduced steps: ||x_t - Pi x_t||^2 <= 4 gamma^2 (1 - delta)/delta^2 max ||g_i||^2, gamma the step in use at t",
-    repaired="with gamma the largest step so far, max_{i<t} gamma_i",
-    expect="refuted",
-)
-
-
-@current.printed
-def the_memory_keeps_the_old_step() -> Evidence:
-    """f = -4 x_1 - 2 x_2 - x_3, top-1 (delta = 1/3), gamma = 1, then 1/100."""
-    a, steps = (Fraction(-4), Fraction(-2), Fraction(-1)), [Fraction(1), Fraction(1, 100)]
-    xs, _ = exact.ef_sgd(lambda t, x: a, (0, 0, 0), steps, top_one)
-    left, right = distance2(xs[2], a), printed(Fraction(1, 3), steps[-1], norm2(a))
-    detail = f"f = -4 x_1 - 2 x_2 - x_3, top-1, gamma = 1, 1/100: distance^2 = {left} = {float(left):.3f}, right side {right}"
-    return Evidence("witness", "refuted" if left > right else "supported", detail, {"x": xs[2], "left": left, "right": right})
-
-
-@current.repaired
-def the_largest_step_will_do() -> Evidence:
-    """The induction of remark-10 with gamma_t <= gamma."""
-    m, n, G, step = symbols("m n G gamma_t", nonnegative=True)
-    after = q * (m + step * n) <= gamma * G * sharp(q * w)
-    hypotheses = [q < 1, w <= 1, n <= G, step <= gamma, m <= gamma * G * sharp(w)]
-    return prove(after, hypotheses, covers="induction over t")
-
-
-@current.repaired
-def and_that_is_at_most_as_printed() -> Evidence:
-    return at_most_as_printed()
+    at, memory, after = (0, -s), (s, 0), ((0, -s - 1), (s + 1, 0))
+    p = [a + b for a, b in zip(memory, UNLUCKY, strict=True)]
+    moved = [a - b for old in (at, p) for a, b in zip(old, keep_second(p), strict=True)]
+    stays = [Eq(expand(a - b), 0) for a, b in zip(moved, [*after[0], *after[1]], strict=True)]
+    long = Eq(expand(span.distance2(at, UNLUCKY)), s**2 / 2)
+    engine = all(unlucky_path(T) == Fraction(T * T, 2) for T in range(1, 12))
+    found = prove(And(*stays, long, engine), kind="identity", covers="no path bound")
+    return span.named("x = (0, -s), e = (s, 0) goes on to s + 1; distance^2 = s^2/2; 11 exact runs agree", found)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-r"""Theorem IV is true from x_0 = 0; the identity it is said to follow from has two signs wrong, and x_0 is essential.
+r"""Theorem IV is true from x_0 = 0; its identity has two signs wrong in the text at hand, and x_0 is essential.
 
 Statement   Algorithm 2 from x_0 = 0, G_t = [g_0, ..., g_{t-1}]: ||x_t - Pi x_t||^2 <= ||e_t||^2, Pi the projection onto Im G_t.
             "The theorem follows directly from observing that (x_{t+1} + e_{t+1}) = (x_0 + sum gamma g_i), and hence lies in
@@ -10,6 +10,7 @@ Idea        With e in the unit of x, x_{t+1} - e_{t+1} = (x_t - D) - (p_t - D) =
             parts of x_t and e_t outside Im G_t are *equal*, so equality holds if and only if e_t is orthogonal to Im G_t.
             At t = 0 the span is {0} and both sides are 0. No step uses what C is, not even a contraction.
 Conventions e in the unit of x; the compressors of the witnesses are exact top-k, scaled sign (sign(0) = 1), and q-turns.
+            The text at hand was read by a machine and loses some signs: what rests on one sign or letter says so.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from sympy import And, Eq, Implies, Matrix, Symbol, symbols
 
+from efcheck import content
 from efcheck.claims import Claim, main
 from efcheck.compressors import LowRank, ScaledSign, TopK
 from efcheck.evidence import Evidence, exact, prove
@@ -29,43 +32,10 @@ from efcheck.problems import LeastSquares, SignAligned, wilson_data
 from efcheck.simulate import simulate
 
 SECTION = "Section 5.1, Theorem IV"
-x, e, g, sent = symbols("x e g Delta", real=True)  # one coordinate of x_t, e_t, g_t and D = C(p_t)
-x0, total = symbols("x_0 S", real=True)  # S: the same coordinate of sum_{i<t} gamma_i g_i
-gamma = Symbol("gamma", nonnegative=True)
+span = content.load(Path(__file__).with_name("_span.py"))
+x, e, g, sent, x0, total, gamma = span.x, span.e, span.g, span.sent, span.x0, span.total, span.gamma
 delta = Symbol("delta", positive=True)
 Vector = tuple[Fraction, ...]
-
-
-def step():
-    """One step of Algorithm 2 on one coordinate: x_{t+1}, e_{t+1} and the corrected gradient p_t."""
-    p = gamma * g + e
-    return x - sent, p - sent, p
-
-
-def dot(a: Sequence[Fraction], b: Sequence[Fraction]) -> Fraction:
-    return sum((u * v for u, v in zip(a, b, strict=True)), Fraction(0))
-
-
-def off_span(v: Sequence[Fraction], gradients: Sequence[Sequence[Fraction]]) -> Vector:
-    """v - Pi(v), exactly: Gram-Schmidt on Fractions."""
-    basis: list[Vector] = []
-
-    def outside(w: Sequence[Fraction]) -> Vector:
-        rest = tuple(map(Fraction, w))
-        for b in basis:
-            share = dot(rest, b) / dot(b, b)
-            rest = tuple(r - share * c for r, c in zip(rest, b, strict=True))
-        return rest
-
-    for gradient in gradients:
-        if any(new := outside(gradient)):
-            basis.append(new)
-    return outside(v)
-
-
-def distance2(v: Sequence[Fraction], gradients: Sequence[Sequence[Fraction]]) -> Fraction:
-    rest = off_span(v, gradients)
-    return dot(rest, rest)
 
 
 def turn(q: Fraction) -> Callable[[Vector], Vector]:
@@ -87,7 +57,7 @@ def same(left, right):
 identity = Claim(
     "theorem-4-identity",
     SECTION,
-    "(x_{t+1} + e_{t+1}) = (x_0 + sum_{i=0}^t gamma g_i)",
+    "(x_{t+1} + e_{t+1}) = (x_0 + sum_{i=0}^t gamma g_i) [as in the text at hand: both signs are +]",
     repaired="x_{t+1} - e_{t+1} = x_0 - sum_{i=0}^t gamma_i g_i, for every compressor and every step sequence",
     expect="refuted",
 )
@@ -96,24 +66,22 @@ identity = Claim(
 @identity.printed
 def not_even_after_one_step() -> Evidence:
     """t = 0, e_0 = 0, with a message that respects Assumption A."""
-    after, memory, p = (v.subs({x: x0, e: 0}) for v in step())
+    first, memory = span.begin()
+    after, left, p = (v.subs({x: first, e: memory}) for v in span.step())
     contraction = [delta <= 1, (sent - p) ** 2 <= (1 - delta) * p**2]
-    return prove(Eq(after + memory, x0 + gamma * g), contraction)
+    text = "x_1 + e_1 = x_0 + gamma g_0, as in the text at hand: both signs are +"
+    return span.named(text, prove(Eq(after + left, x0 + gamma * g), contraction))
 
 
 @identity.repaired
 def it_starts_at_x_0() -> Evidence:
-    """e_0 = 0 and the empty sum."""
-    before = step()[0] - step()[1]
-    return prove(Eq(before.subs({e: 0, x: x0}), x0 - gamma * g), kind="identity", covers="t = 0")
+    """e_0 = 0 and the empty sum; the first step is that of the induction."""
+    return span.base_case()
 
 
 @identity.repaired
 def and_each_step_adds_its_gradient() -> Evidence:
-    """If x_t - e_t = x_0 - S then x_{t+1} - e_{t+1} = x_0 - (S + gamma g), in each coordinate, for any Delta."""
-    after, memory, _ = step()
-    induction = Eq((after - memory).subs(x, x0 - total + e), x0 - (total + gamma * g))
-    return prove(induction, kind="identity", covers="induction over t")
+    return span.induction_step("induction over t")
 
 
 theorem = Claim(
@@ -127,16 +95,20 @@ theorem = Claim(
 
 @theorem.printed
 @theorem.repaired
-def x_minus_e_is_in_the_span() -> Evidence:
-    return and_each_step_adds_its_gradient().covering("x_t - e_t in the span")
+def it_starts_in_the_span() -> Evidence:
+    """x_0 = 0 and e_0 = 0: the span of no gradient is {0}."""
+    return span.base_case("x_0 - e_0 in the span")
+
+
+@theorem.printed
+@theorem.repaired
+def x_minus_e_stays_in_the_span() -> Evidence:
+    return span.induction_step("x_t - e_t in the span")
 
 
 @theorem.printed
 def no_point_of_the_span_is_nearer() -> Evidence:
-    """r = x - Pi x, w = Pi x - s with <r, w> = 0 (w is in the span): ||x - s||^2 = ||r + w||^2 >= ||r||^2, any dimension."""
-    r2, w2 = symbols("r2 w2", nonnegative=True)
-    c = Symbol("c", real=True)
-    return prove(r2 <= r2 + 2 * c + w2, [Eq(c, 0)], covers="nearest point")
+    return span.nearest_point()
 
 
 @theorem.repaired
@@ -150,7 +122,8 @@ def projecting_the_identity_leaves_the_parts_outside() -> Evidence:
 
     equal = same(outside(E - s * G), outside(E))
     pythagoras = Eq((G.dot(G) * E.dot(E) - E.dot(G) ** 2 - outside(E).dot(outside(E)) / G.dot(G)).simplify(), 0)
-    return prove(And(equal, pythagoras), kind="identity", covers="projection")
+    text = "(I - Pi)(e - S g) = (I - Pi) e and ||e||^2 - ||Pi e||^2 = ||(I - Pi) e||^2"
+    return span.named(text, prove(And(equal, pythagoras), kind="identity", covers="projection"))
 
 
 def exact_runs(holds) -> Evidence:
@@ -162,7 +135,7 @@ def exact_runs(holds) -> Evidence:
         xs, es = exact.ef_sgd(script(picks), (0, 0, 0), [1, Fraction(1, 2)], rule)
         for t in range(3):
             checked += 1
-            if not holds(off_span(xs[t], picks[:t]), es[t], picks[:t]):
+            if not holds(span.off_span(xs[t], picks[:t]), es[t], picks[:t]):
                 data = {"x": xs[t], "e": es[t], "g": picks[:t]}
                 return Evidence("witness", "refuted", f"fails at t = {t}: x = {xs[t]}, e = {es[t]}, g = {picks[:t]}", data)
     return Evidence("exact", "supported", f"holds in {checked} exact points of runs in R^3")
@@ -170,12 +143,12 @@ def exact_runs(holds) -> Evidence:
 
 @theorem.printed
 def exact_runs_agree() -> Evidence:
-    return exact_runs(lambda rest, memory, _: dot(rest, rest) <= dot(memory, memory)).covering("nearest point")
+    return exact_runs(lambda rest, memory, _: span.dot(rest, rest) <= span.dot(memory, memory)).covering("nearest point")
 
 
 @theorem.repaired
 def the_parts_outside_coincide_in_exact_runs() -> Evidence:
-    return exact_runs(lambda rest, memory, gs: rest == off_span(memory, gs)).covering("projection")
+    return exact_runs(lambda rest, memory, gs: rest == span.off_span(memory, gs)).covering("projection")
 
 
 def instances(seed: int):
@@ -227,15 +200,16 @@ def a_turned_message_attains_it() -> Evidence:
     orthogonal = Eq((memory[0] * g1 + memory[1] * g2).expand(), 0)
     contraction = Eq((length - q**2 * (p[0] ** 2 + p[1] ** 2)).expand(), 0)
     nonzero = Implies(And(gamma > 0, g1 > 0), length > 0)
-    return prove(And(orthogonal, contraction, nonzero), [q < 1])
+    text = "<e_1, g_0> = 0, ||p_0 - C(p_0)|| = q ||p_0|| and e_1 != 0 for gamma, g_1 > 0"
+    return span.named(text, prove(And(orthogonal, contraction, nonzero), [q < 1]))
 
 
 # -- what the theorem needs ------------------------------------------------------------------------------------------------
 
 start = Claim(
     "theorem-4-start",
-    SECTION,
-    "x_0 + sum gamma g_i lies in the linear span of the gradients",
+    "Section 5.1, Theorem IV (ours: without x_0 = 0)",
+    "from any x_0: x_0 + sum gamma g_i lies in the linear span of the gradients",
     repaired="x_t - e_t - x_0 does; so ||(I - Pi)(x_t - x_0)|| <= ||e_t||, and ||x_t - Pi x_t|| <= ||e_t|| + ||x_0 - Pi x_0||",
     expect="refuted",
 )
@@ -255,15 +229,20 @@ def after_one_step(start_at: Sequence[int], rule) -> tuple[Vector, Vector, Vecto
 def not_from_elsewhere() -> Evidence:
     """Without compression: x_1 = (1, 1) from x_0 = (0, 1), the span is the first axis, e_1 = 0."""
     after, memory, gradient = after_one_step((0, 1), lambda p: p)
-    off = distance2(after, [gradient])
-    outcome = "refuted" if off > dot(memory, memory) else "supported"
+    off = span.distance2(after, gradient)
+    outcome = "refuted" if off > span.dot(memory, memory) else "supported"
     detail = f"f = (x_1 - 1)^2, A = (1, 0), no compression, x_0 = (0, 1): distance^2 = {off} after one step, ||e_1||^2 = 0"
     return Evidence("witness", outcome, detail, {"x": after, "e": memory, "g": gradient})
 
 
 @start.repaired
+def nothing_is_displaced_at_first() -> Evidence:
+    return span.base_case("x_0 - e_0 - x_0 = 0")
+
+
+@start.repaired
 def the_displacement_is_in_it() -> Evidence:
-    return and_each_step_adds_its_gradient().covering("x_t - e_t - x_0 in the span")
+    return span.induction_step("x_t - e_t - x_0 in the span")
 
 
 @start.repaired
@@ -271,13 +250,14 @@ def and_the_start_adds_its_own_distance() -> Evidence:
     """r = (I - Pi)(x_t - x_0), z = (I - Pi) x_0: (||r + z||)^2 <= (||e|| + ||z||)^2 if ||r|| <= ||e||; c = <r, z>."""
     r, z, m = symbols("r z m", nonnegative=True)
     c = Symbol("c", real=True)
-    return prove(r**2 + 2 * c + z**2 <= (m + z) ** 2, [r <= m, c**2 <= r**2 * z**2], covers="triangle")
+    text = "||(I - Pi)(x_t - x_0) + (I - Pi) x_0|| <= ||e_t|| + ||x_0 - Pi x_0||"
+    return span.named(text, prove(r**2 + 2 * c + z**2 <= (m + z) ** 2, [r <= m, c**2 <= r**2 * z**2], covers="triangle"))
 
 
 domain = Claim(
     "theorem-4-domain",
     SECTION,
-    "Pi_{G_t}: R^n -> Im(G_t), applied to x_t",
+    "Pi_{G_t}: R^n -> Im(G_t), applied to x_t [as in the text at hand: the letter is n]",
     repaired="Pi: R^d -> Im(G_t), G_t = [g_0, ..., g_{t-1}] with the gradients as columns (n, the rows of A, plays no part)",
     expect="refuted",
 )
@@ -295,7 +275,7 @@ def shape_of_projection(n: int, d: int) -> tuple[int, int]:
 def it_takes_vectors_of_length_d() -> Evidence:
     rows, columns = shape_of_projection(1, 2)
     outcome = "refuted" if columns != 1 else "supported"
-    return Evidence("witness", outcome, f"n = 1, d = 2: the projection is a {rows} x {columns} matrix, x_t is in R^2")
+    return Evidence("witness", outcome, f"as in the text at hand, R^n; n = 1, d = 2: Pi is {rows} x {columns}, x_t in R^2")
 
 
 @domain.repaired
@@ -320,7 +300,7 @@ def a_box_pulls_the_iterate_out() -> Evidence:
     """f = -2 x_1 - x_2 on [-1, 1]^2, no compression, gamma = 1."""
     gradient = (Fraction(-2), Fraction(-1))
     after = tuple(min(max(-c, Fraction(-1)), Fraction(1)) for c in gradient)
-    off = distance2(after, [gradient])
+    off = span.distance2(after, gradient)
     detail = (
         f"f = -2 x_1 - x_2 on the box [-1, 1]^2, gamma = 1: x_1 = ({after[0]}, {after[1]}), distance^2 = {off} > 0 = ||e_1||^2"
     )
@@ -328,17 +308,23 @@ def a_box_pulls_the_iterate_out() -> Evidence:
 
 
 @constrained.repaired
+def nothing_is_moved_at_first() -> Evidence:
+    return span.base_case("x_0 - e_0 in the span")
+
+
+@constrained.repaired
 def what_the_projection_moved_joins_the_memory() -> Evidence:
     """x_t - e_t - R = -S with R = sum r_i: the induction step, in each coordinate; then the nearest point as in Theorem IV."""
     moved, sum_moved = symbols("r R", real=True)
-    after, memory, _ = step()
+    after, memory, _ = span.step()
     left = (after + moved - memory - (sum_moved + moved)).subs(x, e + sum_moved - total)
-    return prove(Eq(left, -(total + gamma * g)), kind="identity", covers="x_t - e_t - R in the span")
+    found = prove(Eq(left, -(total + gamma * g)), kind="identity", covers="x_t - e_t - R in the span")
+    return span.named("x_t - e_t - R = -S gives x_{t+1} - e_{t+1} - (R + r_t) = -S - gamma_t g_t", found)
 
 
 @constrained.repaired
 def and_that_point_is_not_nearer() -> Evidence:
-    return no_point_of_the_span_is_nearer()
+    return span.nearest_point()
 
 
 if __name__ == "__main__":
