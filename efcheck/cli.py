@@ -62,6 +62,8 @@ def audit(
 
     if json_file is not None:
         _writable(json_file.parent)
+        if json_file.suffix == ".py":  # `--json A.py B.py` is a slip: A.py would be overwritten
+            raise click.UsageError(f"--json takes the file to write, not a file of claims; got {json_file}")
     if mutate or mutants is not None:
         if not mutate or only or html_folder is not None or allow_missing:
             raise click.UsageError("--mutate goes with PATH, --mutants, --jobs, --seed and --json, and --mutants with --mutate")

@@ -89,25 +89,6 @@ remark = Claim(
 
 @remark.printed
 @remark.repaired
-def it_starts_in_the_span() -> Evidence:
-    return span.base_case("Theorem IV, t = 0")
-
-
-@remark.printed
-@remark.repaired
-def x_minus_e_stays_in_the_span() -> Evidence:
-    """Any C and any steps."""
-    return span.induction_step("Theorem IV")
-
-
-@remark.printed
-@remark.repaired
-def the_memory_bounds_the_distance() -> Evidence:
-    return span.nearest_point()
-
-
-@remark.printed
-@remark.repaired
 def one_step_of_the_memory() -> Evidence:
     """||e_{t+1}||^2 <= q^2 ||e_t + gamma g_t||^2 <= q^2 (||e_t|| + gamma ||g_t||)^2; c = <e_t, g_t>, Cauchy-Schwarz."""
     m, n, c = Symbol("m", nonnegative=True), Symbol("n", nonnegative=True), Symbol("c", real=True)
@@ -125,6 +106,25 @@ def solved_by_induction() -> Evidence:
     start = span.begin()[1] ** 2 <= (gamma * G * sharp(1)) ** 2
     found = prove(And(start, after), [q < 1, w <= 1, n <= G, m <= gamma * G * sharp(w)], covers="induction over t")
     return span.named("||e_t|| <= gamma G q (1 - q^t)/(1 - q), t = 0 and step", found)
+
+
+@remark.printed
+@remark.repaired
+def it_starts_in_the_span() -> Evidence:
+    return span.base_case("Theorem IV, t = 0")
+
+
+@remark.printed
+@remark.repaired
+def the_memory_bounds_the_distance() -> Evidence:
+    return span.nearest_point()
+
+
+@remark.printed
+@remark.repaired
+def x_minus_e_stays_in_the_span() -> Evidence:
+    """Any C and any steps."""
+    return span.induction_step("Theorem IV")
 
 
 @remark.printed

@@ -95,15 +95,15 @@ theorem = Claim(
 
 @theorem.printed
 @theorem.repaired
-def it_starts_in_the_span() -> Evidence:
-    """x_0 = 0 and e_0 = 0: the span of no gradient is {0}."""
-    return span.base_case("x_0 - e_0 in the span")
+def x_minus_e_stays_in_the_span() -> Evidence:
+    return span.induction_step("x_t - e_t in the span")
 
 
 @theorem.printed
 @theorem.repaired
-def x_minus_e_stays_in_the_span() -> Evidence:
-    return span.induction_step("x_t - e_t in the span")
+def it_starts_in_the_span() -> Evidence:
+    """x_0 = 0 and e_0 = 0: the span of no gradient is {0}."""
+    return span.base_case("x_0 - e_0 in the span")
 
 
 @theorem.printed

@@ -69,24 +69,6 @@ overcome = Claim(
 
 @overcome.printed
 @overcome.repaired
-def it_starts_in_the_span() -> Evidence:
-    return span.base_case("Theorem IV, t = 0")
-
-
-@overcome.printed
-@overcome.repaired
-def x_minus_e_stays_in_the_span() -> Evidence:
-    return span.induction_step("Theorem IV")
-
-
-@overcome.printed
-@overcome.repaired
-def no_point_of_the_span_is_nearer() -> Evidence:
-    return span.nearest_point()
-
-
-@overcome.printed
-@overcome.repaired
 def in_the_row_space_the_loss_bounds_the_distance() -> Evidence:
     """Row space, singular values s_i > 0, u - A^+ y = (c_i): f = sum s_i^2 c_i^2 >= lambda sum c_i^2; two terms, each alone."""
     lam = Symbol("lambda", positive=True)
@@ -136,6 +118,24 @@ def a_vanishing_gradient_empties_the_memory() -> Evidence:
     limit = q * h / (1 - q)
     found = prove(q * (m + h) - limit <= q * (m - limit), [q < 1], covers="e_t -> 0")
     return span.named("q (m + h) - q h/(1 - q) <= q (m - q h/(1 - q))", found)
+
+
+@overcome.printed
+@overcome.repaired
+def it_starts_in_the_span() -> Evidence:
+    return span.base_case("Theorem IV, t = 0")
+
+
+@overcome.printed
+@overcome.repaired
+def no_point_of_the_span_is_nearer() -> Evidence:
+    return span.nearest_point()
+
+
+@overcome.printed
+@overcome.repaired
+def x_minus_e_stays_in_the_span() -> Evidence:
+    return span.induction_step("Theorem IV")
 
 
 @overcome.repaired

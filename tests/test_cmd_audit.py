@@ -62,12 +62,13 @@ def test_audit_only_counterexample_2_exits_0_with_all_its_claims(tmp_path: Path)
         (["--only", "counterexample-22"], "counterexample-22"),
         (["--json", "no/such/folder/a.json"], "no/such/folder"),
         (["--json", "."], "directory"),
+        (["--json", "claims.py", "more.py"], "claims.py"),
         (["--nonsense"], "--nonsense"),
         (["--jobs", "0"], "--jobs"),
         (["--seed", "-1"], "--seed"),
         (["."], "claim"),
     ],
-    ids=["path", "id", "json-folder", "json-is-a-folder", "option", "jobs", "seed", "no-claims"],
+    ids=["path", "id", "json-folder", "json-is-a-folder", "json-is-a-claim-file", "option", "jobs", "seed", "no-claims"],
 )
 def test_audit_refuses_bad_input_in_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
     assert says in refused(efcheck("audit", *arguments, cwd=tmp_path))
