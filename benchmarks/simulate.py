@@ -4,9 +4,10 @@ Part 1: `simulate` on SparseNoise(d = 100). The unit is the coordinate update: o
 a call makes runs * T * d of them. A call is timed whole: checks, random numbers, T steps, f at every t. Against
 
     (a) a plain loop over runs and steps, as research code is written: 4 runs, every vector operation a NumPy call on
-        (d,), the loss appended to a list at every step, since that is what is plotted: so does the authors' own code for
-        this problem (github.com/epfml/error-feedback-SGD, utils/coord_opt.py); its whole time per coordinate update. Ratio = updates/s of simulate over those of the loop: > 1 is faster. With --lean neither records f before
-        the last step.
+        (d,), the loss appended to a list at every step, since that is what is plotted (so does the authors' own code for
+        this problem: github.com/epfml/error-feedback-SGD, utils/coord_opt.py); its whole time per coordinate update.
+        Ratio = updates/s of simulate over those of the loop: > 1 is faster. With --lean neither records f before the
+        last step.
     (b) the copy bandwidth of the machine: np.copyto of a 256 MB array, bytes read plus bytes written, in GB/s (10^9).
         Fraction = 32 bytes * updates/s over it: 32 bytes are four float64 (say x and g, each read and written).
         Runs are simulated in blocks that stay in cache, so this is a scale and no bound: it may exceed 100 %.

@@ -2,7 +2,7 @@
 
 Claims  sparse-noise-faster: both sign methods are below SGD and EF-signSGD; sparse-noise-same-rate: those two are within
         5 % of each other; sparse-noise-best-sgd, -best-signsgd, -best-scaled, -best-ef: the printed rates are best at
-        T = 1000, others at other T; sparse-noise-repeats, -repeats-others: how wide the bands are.
+        T = 700, others at other T; sparse-noise-repeats, -repeats-others: how wide the bands are.
         Left: mean and one standard deviation over 100 runs with the same noise for all methods, as in the paper; where
         mean - deviation is below 0 the band ends at the frame, and T = 2000 and x_0 = ones are ours. Right: mean f(x_T) against
         gamma; for SGD exact, for the others the mean of 1000 runs with 99 % intervals (2.6 standard errors).
