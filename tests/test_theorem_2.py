@@ -11,7 +11,7 @@ import pytest
 
 from efcheck import content
 from efcheck.bounds import L, T, delta, f0, gamma, sigma
-from efcheck.claims import Claim, collect
+from efcheck.claims import collect
 
 F = Fraction
 FOLDER = Path(__file__).parents[1] / "proofs_numeric"
@@ -28,14 +28,6 @@ def verdicts(id: str) -> list[str]:
 
 def data_of(id: str) -> dict[str, Any]:
     return dict(next(e.data for e in CLAIMS[id].audit().printed.evidence if e.outcome == "refuted"))
-
-
-@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS.keys())
-def test_every_claim_has_its_expected_verdict(claim: Claim) -> None:
-    result = claim.audit()
-    assert result.errors == () and not result.missing_extras
-    assert [form.verdict for form in result.forms] == [form.expected for form in result.forms]
-    assert all(form.deciding is not None for form in result.forms)
 
 
 def test_every_file_has_claims_of_its_own_prefix() -> None:

@@ -11,7 +11,7 @@ from sympy import Rational, Symbol
 
 from efcheck import content
 from efcheck.bounds import THEOREM_3, T, gamma, sigma
-from efcheck.claims import Claim, collect
+from efcheck.claims import collect
 
 F = Fraction
 FOLDER = Path(__file__).parents[1] / "proofs_numeric"
@@ -26,14 +26,6 @@ def verdicts(id: str) -> list[str]:
 
 def data_of(id: str) -> dict[str, Any]:
     return dict(next(e.data for e in CLAIMS[id].audit().printed.evidence if e.outcome == "refuted"))
-
-
-@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS.keys())
-def test_every_claim_has_its_expected_verdict(claim: Claim) -> None:
-    result = claim.audit()
-    assert result.errors == () and not result.missing_extras
-    assert [form.verdict for form in result.forms] == [form.expected for form in result.forms]
-    assert all(form.deciding is not None for form in result.forms)
 
 
 def test_the_claims_have_the_prefix_of_the_theorem() -> None:
