@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from math import comb
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from efcheck import content
+from efcheck import bounds, content
+from efcheck.bounds import REMARK_10
 from efcheck.claims import collect
 from efcheck.problems import wilson_data
 
@@ -199,6 +201,13 @@ def test_witnesses_are_those_of_the_likeliest_draws(study: ModuleType) -> None:
     assert (found["k"], found["m"]) == (50, 50)
     assert study.final("scaled signSGD", study.above)(50, 46) and not study.final("scaled signSGD", study.above)(50, 47)
     assert not study.final("EF-signSGD", study.below)(82, 45) and study.final("EF-signSGD", study.below)(82, 55)
+
+
+def test_a_bound_that_falls_with_t_would_not_be_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    distance = content.load(FILES[1])
+    falling = replace(REMARK_10.printed, expression=REMARK_10.printed.expression / bounds.t**20)
+    monkeypatch.setattr(distance, "REMARK_10", replace(REMARK_10, printed=falling))
+    assert verdicts("generalization-distance-predicted") == ["undecided", "refuted"]
 
 
 def test_sgd_with_too_long_a_step_does_not_contract(monkeypatch: pytest.MonkeyPatch) -> None:
