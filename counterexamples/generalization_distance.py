@@ -201,7 +201,7 @@ def it_is_far_above_the_distance() -> Evidence:
 
 @predicted.repaired
 def only_the_maximum_depends_on_t() -> Evidence:
-    """The expression under audit has no t, and a maximum over more steps is no smaller: at constant gamma it never decreases."""
+    """The expression under audit has no t, and a maximum over more steps is no smaller: at fixed gamma it never decreases."""
     letters = REMARK_10.printed.letters
     outcome = "refuted" if {"t", "T"} & set(letters) else "proved"
     return Evidence("identity", outcome, f"the right side is a function of {', '.join(letters)} alone", covers="constant")
