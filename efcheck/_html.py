@@ -16,7 +16,9 @@ from efcheck.errors import MissingExtraError
 from efcheck.evidence import Evidence
 from efcheck.report import differences, write_text
 
+_MANY = 10  # pieces of evidence that are shown without being unfolded
 _LONG = 240  # characters of data that are shown without being unfolded
+_WIDE = 640  # pixels of a picture that scrolls on a narrow screen
 _PHRASES = {"proved": "holds", "refuted": "does not hold", "supported": "supported", "undecided": "not decided"}
 
 
@@ -85,6 +87,8 @@ def _counts(found: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def _claim(entry: Entry, result: Result, paths: Sequence[str]) -> dict[str, Any]:
+    from markupsafe import Markup
+
     label, words = ("Statement of ours", "as stated") if entry.ours else ("As printed", "as printed")
     forms = [_form(label, result.printed, words)]
     if result.repaired is not None:
@@ -99,6 +103,7 @@ def _claim(entry: Entry, result: Result, paths: Sequence[str]) -> dict[str, Any]
         "repaired": entry.repaired,
         "forms": forms,
         "errors": result.errors,
+        "pictures": [{"svg": Markup(p.svg), "caption": p.caption, "wide": p.width > _WIDE} for p in result.pictures],
         "seconds": f"{seconds:.2f}",
         "command": _command(paths, entry.id),
     }
@@ -106,14 +111,16 @@ def _claim(entry: Entry, result: Result, paths: Sequence[str]) -> dict[str, Any]
 
 def _form(label: str, form: Form, words: str) -> dict[str, Any]:
     # What refutes comes first: one such piece decides.
-    evidence = sorted(form.evidence, key=lambda e: e.outcome != "refuted")
+    evidence = [_evidence(e) for e in sorted(form.evidence, key=lambda e: e.outcome != "refuted")]
+    shown = len(evidence) if len(evidence) <= _MANY + 2 else _MANY
     return {
         "label": label,
         "statement": form.statement,
         "verdict": form.verdict,
         "phrase": f"{_PHRASES[form.verdict]} {words}",
         "expected": form.expected,
-        "evidence": [_evidence(e) for e in evidence],
+        "evidence": evidence[:shown],
+        "more": evidence[shown:],
     }
 
 

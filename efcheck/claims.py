@@ -20,11 +20,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from efcheck import content
 from efcheck.errors import EfcheckError, MissingExtraError, argument_error
 from efcheck.evidence import Evidence, combine
+
+if TYPE_CHECKING:
+    from efcheck._picture import Picture
 
 VERDICTS = ("proved", "refuted", "supported", "undecided")
 Check: TypeAlias = Callable[..., Evidence]
@@ -77,6 +80,7 @@ class Claim:
         self.expect, self.expect_repaired = expect, expect_repaired or "proved"
         self.printed_checks: list[Check] = []
         self.repaired_checks: list[Check] = []
+        self.drawings: list[Callable[..., str]] = []
 
     def printed(self, check: Check) -> Check:
         """Register a function that returns Evidence on the printed statement."""
@@ -90,14 +94,25 @@ class Claim:
         self.repaired_checks.append(check)
         return check
 
-    def audit(self, seed: int = 0) -> Result:
-        """Run every check and combine what they found."""
+    def picture(self, draw: Callable[..., str]) -> Callable[..., str]:
+        """Register a function of one or more matplotlib Axes that draws into them and returns the caption.
+
+        It runs when a page is made, after the checks; it has no part in a verdict.
+        """
+        if not inspect.signature(draw).parameters:
+            raise argument_error("picture", "take an Axes for each of its panels", f"{draw.__name__}()")
+        self.drawings.append(draw)
+        return draw
+
+    def audit(self, seed: int = 0, pictures: bool = False) -> Result:
+        """Run every check and combine what they found; draw the pictures on request."""
         errors: list[str] = []
         printed = _form(self.statement, self.expect, self.printed_checks, seed, errors)
         repaired = None
         if self.repaired_statement is not None:
             repaired = _form(self.repaired_statement, self.expect_repaired, self.repaired_checks, seed, errors)
-        return Result(self.id, self.source, printed, repaired, tuple(errors))
+        drawn = tuple(_pictures(self.id, self.drawings, errors)) if pictures else ()
+        return Result(self.id, self.source, printed, repaired, tuple(errors), drawn)
 
 
 @dataclass(frozen=True)
@@ -126,13 +141,14 @@ class Form:
 
 @dataclass(frozen=True)
 class Result:
-    """One claim after its checks ran; `errors` are checks that raised, one line each with file and line."""
+    """One claim after its checks ran; `errors` are checks and pictures that raised, one line each with file and line."""
 
     id: str
     source: str
     printed: Form
     repaired: Form | None
     errors: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -191,6 +207,7 @@ def audit(
     jobs: int | None = None,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
+    pictures: bool = False,
 ) -> Audit:
     """Collect the claims of files and folders and run their checks.
 
@@ -201,6 +218,7 @@ def audit(
     jobs : worker processes; None is one (they start anew: a script that asks for more needs a __main__ guard)
     seed : handed to every check that takes a `seed`; verdicts do not depend on `jobs`
     progress : called with (id, done, total)
+    pictures : draw them, too, for a page
 
     Raises
     ------
@@ -231,7 +249,7 @@ def audit(
             if not any(_selects(word, id) for _, id in tasks):
                 raise argument_error("only", f"name a claim ({', '.join(id for _, id in tasks)})", word)
         tasks = [task for task in tasks if any(_selects(word, task[1]) for word in wanted)]
-    results = _run_all(tasks, jobs or 1, seed, progress)
+    results = _run_all(tasks, jobs or 1, seed, pictures, progress)
     return Audit(results, tuple(errors), seed, round(time.perf_counter() - began, 3))
 
 
@@ -259,7 +277,11 @@ def _files(paths: Iterable[str | Path] | None) -> list[Path]:
 
 
 def _run_all(
-    tasks: list[tuple[Path, str]], jobs: int, seed: int, progress: Callable[[str, int, int], None] | None
+    tasks: list[tuple[Path, str]],
+    jobs: int,
+    seed: int,
+    pictures: bool,
+    progress: Callable[[str, int, int], None] | None,
 ) -> tuple[Result, ...]:
     results: dict[tuple[Path, str], Result] = {}
 
@@ -272,12 +294,12 @@ def _run_all(
     others = set(multiprocessing.active_children())
     if workers <= 1:
         for task in tasks:
-            done(task, _run_one(*task, seed))
+            done(task, _run_one(*task, seed, pictures))
     else:  # spawned, not forked: the parent may hold threads
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             try:
                 with _interrupts_held():  # the workers inherit it: Ctrl-C is the parent's to handle
-                    futures = {pool.submit(_run_one, *task, seed): task for task in tasks}
+                    futures = {pool.submit(_run_one, *task, seed, pictures): task for task in tasks}
                 for future in as_completed(futures):
                     done(futures[future], future.result())
             except BrokenProcessPool:
@@ -303,8 +325,8 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run_one(path: Path, id: str, seed: int) -> Result:
-    return next(claim for claim in collect(path) if claim.id == id).audit(seed)
+def _run_one(path: Path, id: str, seed: int, pictures: bool) -> Result:
+    return next(claim for claim in collect(path) if claim.id == id).audit(seed, pictures)
 
 
 def _form(statement: str, expected: str, checks: list[Check], seed: int, errors: list[str]) -> Form:
@@ -323,6 +345,16 @@ def _form(statement: str, expected: str, checks: list[Check], seed: int, errors:
             continue
         evidence.append(replace(found, seconds=round(time.perf_counter() - began, 4)))
     return Form(statement, combine(evidence), expected, tuple(evidence))
+
+
+def _pictures(id: str, drawings: list[Callable[..., str]], errors: list[str]) -> Iterator[Picture]:
+    from efcheck._picture import drawn
+
+    for number, draw in enumerate(drawings, 1):
+        try:
+            yield drawn(draw, f"{id} {number}")
+        except (Exception, SystemExit) as error:
+            errors.append(f"{_where(error, Path(inspect.getfile(draw)))} (its picture {draw.__name__} is left out)")
 
 
 def _where(error: BaseException, path: Path) -> str:

@@ -29,6 +29,14 @@ def scripts(path: Path) -> list[Path]:
     return sorted(p for p in path.glob("*.py") if not p.name.startswith("_"))
 
 
+def figure(name: str) -> ModuleType:
+    """The script figures/NAME.py, which computes and draws."""
+    place = folder("figures")
+    if place is None or not (place / f"{name}.py").is_file():
+        raise EfcheckError(f"figures/{name}.py must be there; got neither a checkout nor an installed copy")
+    return load(place / f"{name}.py")
+
+
 def load(path: Path) -> ModuleType:
     """The module in this file, loaded once; what it raises while loading passes through."""
     path = path.resolve()

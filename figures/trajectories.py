@@ -66,18 +66,23 @@ def _trajectory(problem: Any, method: Any, T: int, seed: int) -> Any:
 def draw(axes: Sequence[Axes], data: Mapping[str, Any]) -> None:
     """A panel for each problem: contour lines of f, one path per method, its last iterate marked."""
     for ax, name in zip(axes, ("nonsmooth", "least_squares"), strict=True):
-        _background(ax, data["axis"], data[f"{name}_f"])
-        for order, (label, x) in enumerate(zip(data["labels"], data[f"{name}_x"], strict=True)):
-            style = figure.STYLES[str(label)]
-            line = {"color": style.color, "linestyle": style.linestyle, "linewidth": 1.1, "alpha": 0.9}
-            ax.plot(x[:, 0], x[:, 1], **line, marker=style.marker, markevery=[-1], label=label, zorder=3 + order)
-            if x[-1].min() < LOW:
-                ax.text(-0.32, -0.52, "to ({:.1f}, {:.1f})".format(*x[-1]), color=style.color, fontsize=7, zorder=30)
+        draw_one(ax, data, name)
     for ax, number in zip(axes, (2, 3), strict=True):
         place = {"transform": ax.transAxes, "ha": "right", "va": "bottom", "zorder": 30}
         ax.text(0.98, 0.03, f"Counterexample {number}", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, **place)
     handles, labels = axes[0].get_legend_handles_labels()
     axes[0].figure.legend(handles, labels, loc="outside right center")
+
+
+def draw_one(ax: Axes, data: Mapping[str, Any], name: str) -> None:
+    """The panel of one problem, "nonsmooth" or "least_squares"."""
+    _background(ax, data["axis"], data[f"{name}_f"])
+    for order, (label, x) in enumerate(zip(data["labels"], data[f"{name}_x"], strict=True)):
+        style = figure.STYLES[str(label)]
+        line = {"color": style.color, "linestyle": style.linestyle, "linewidth": 1.1, "alpha": 0.9}
+        ax.plot(x[:, 0], x[:, 1], **line, marker=style.marker, markevery=[-1], label=label, zorder=3 + order)
+        if x[-1].min() < LOW:
+            ax.text(-0.32, -0.52, "to ({:.1f}, {:.1f})".format(*x[-1]), color=style.color, fontsize=7, zorder=30)
 
 
 def _background(ax: Axes, axis: Any, f: Any) -> None:

@@ -76,6 +76,8 @@ class Page(HTMLParser):
         self.tags.add(tag)
         given = {key: value or "" for key, value in attrs}
         self.fetched += [f"{tag} {key}" for key in given if key in ("src", "srcset", "data") or key.startswith("on")]
+        if tag != "a" and not given.get("href", "#").startswith(("#", "data:")):  # of an SVG
+            self.fetched.append(f"{tag} href")
         if "id" in given:
             self.ids.append(given["id"])
         if tag == "a":
@@ -92,7 +94,8 @@ def checked(text: str) -> Page:
     assert page.open == [] and len(page.ids) == len(set(page.ids))
     assert not page.tags & {"script", "link", "iframe", "img", "object", "form"} and page.fetched == []
     assert all(link.startswith("#") and link[1:] in page.ids for link in page.links), page.links
-    assert not re.search(r"@import|url\(|https?://", text)
+    assert not re.search(r"@import|url\((?!#)|https?://", text)
+    assert all(id in page.ids for id in re.findall(r"url\(#([^)]*)\)", text))
     return page
 
 
