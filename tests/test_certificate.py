@@ -233,6 +233,19 @@ def test_the_command_says_what_is_proved_and_exits_by_it(tmp_path: Path) -> None
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "JSON" in done.stderr
 
 
+def test_worst_case_writes_a_certificate_of_what_it_found(tmp_path: Path) -> None:
+    pytest.importorskip("PEPit")
+    file = tmp_path / "c.json"
+    given = ["--T", "3", "--delta", "0.3", "--gamma", "1/7", "--R", "1/2", "--certificate", str(file)]
+    done = efcheck("worst-case", "suboptimality", *given)
+    assert done.returncode == 0, done.stderr
+    at_most = float(done.stdout.split("at most ")[1].split(",")[0])
+    assert float(verify(load(file))) == pytest.approx(at_most, rel=1e-5)
+    for refused in (["gradient-norm", *given], ["error-norm", *given[:4], "--gamma", "sqrt(2)", *given[-2:]]):
+        done = efcheck("worst-case", *refused)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "certifi" in done.stderr
+
+
 def test_the_checker_runs_alone_with_nothing_but_the_standard_library(tmp_path: Path) -> None:
     alone = tmp_path / "checker.py"
     alone.write_text(Path(certificate.__file__).read_text(encoding="utf-8"), encoding="utf-8")

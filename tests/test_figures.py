@@ -21,6 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "fig3_draws": {},
     "fig5": {"T": 40, "runs": 20, "every": 10, "sweep_runs": 50, "rates": 4},
     "extensions": {"T": 12, "runs": 16, "points": 4, "top": 0.5, "largest": 6},
+    "tightness": {"lemma": (1,), "smooth": (6,), "convex": (1,), "methods": (1, 2)},
 }
 COSTLY = {"fig5", "extensions"}  # about ten seconds each at full size
 FULL_SIZE = [pytest.param(name, marks=pytest.mark.slow if name in COSTLY else ()) for name in sorted(SMALL)]

@@ -1,0 +1,94 @@
+"""`efcheck worst-case`: the largest value over all functions, gradients and compressors, beside what the bounds allow."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from efcheck import __version__
+
+CERTIFIED = {"error_norm": "lemma-3", "suboptimality": "theorem-3"}
+BOUNDS = {"error_norm": "lemma-3", "gradient_norm": "theorem-2", "suboptimality": "theorem-3"}  # of EFSGD
+
+
+@click.command("worst-case")
+@click.argument("quantity")
+@click.option("--T", "T", type=int, required=True, metavar="N", help="Steps.")
+@click.option("--delta", required=True, metavar="X", help="Contraction of the compressor, in (0, 1].")
+@click.option("--gamma", required=True, metavar="X", help="Step size, [x]^2/[f].")
+@click.option("--L", "L", metavar="X", help="Smoothness, [f]/[x]^2.  [default: 1]")
+@click.option("--sigma", metavar="X", help="Bound of the gradients, [f]/[x].  [default: 1]")
+@click.option("--f0", metavar="X", help="f(x_0) - inf f, [f], of gradient-norm; free if not given.")
+@click.option("--R", "R", metavar="X", help="||x_0 - x*||, [x], of suboptimality.  [default: 1]")
+@click.option("--mu", metavar="X", help="Strong convexity, [f]/[x]^2, of contraction.")
+@click.option("--method", default="EFSGD", show_default=True, metavar="NAME", help="EFSGD, CompressedSGD or EF21.")
+@click.option("--solver", default="CLARABEL", show_default=True, metavar="NAME", help="CLARABEL or SCS.")
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write value, vectors and multipliers there.")
+@click.option("--certificate", type=click.Path(path_type=Path, dir_okay=False), help="Write an exact proof of it there.")
+def worst_case(
+    quantity: str, T: int, method: str, solver: str, save: Path | None, certificate: Path | None, **letters: str | None
+) -> int:
+    """The largest QUANTITY after N steps: error-norm, gradient-norm, suboptimality or contraction.
+
+    \b
+    efcheck worst-case error-norm --T 5 --delta 1/2 --gamma 1/10
+    efcheck worst-case gradient-norm --T 12 --delta 0.99 --gamma 1.5      f(x_0) free, 2 f0/(gamma (T+1)) subtracted
+
+    Numbers may be written 0.1, 1e-3 or 1/1200. Exit codes: 0 with a value that counts, 1 if gap or residuals are too large,
+    2 wrong usage.
+    """
+    from efcheck.errors import EfcheckError
+    from efcheck.evidence import worst_case as solve
+    from efcheck.evidence.parse import number
+    from efcheck.report import write_text
+
+    for file in (save, certificate):
+        if file is not None and not file.parent.is_dir():
+            raise EfcheckError(f"{file.parent} must be a folder that can be written to")
+    exact = {name: number(text, name) for name, text in letters.items() if text is not None}
+    values = {name: float(value) for name, value in exact.items()}
+    quantity = quantity.replace("-", "_")
+    if certificate is not None and (method != "EFSGD" or quantity not in CERTIFIED):
+        raise EfcheckError("--certificate goes with error-norm or suboptimality of EFSGD, the bounds that can be certified")
+    found = solve(quantity, T=T, method=method, solver=solver, gram=save is not None, **values)
+    click.echo(f"{found.outcome}: {found.detail}")
+    compared = _compared(found.data) if method == "EFSGD" and quantity in BOUNDS else {}
+    for name, (bound, ratio) in compared.items():
+        click.echo(f"  {name:<9}{bound:<14.9g}worst case/bound = {ratio:.6f}" + ("  exceeded" if ratio > 1 + 1e-6 else ""))
+    if save is not None:
+        told = {name: {"value": bound, "ratio": ratio} for name, (bound, ratio) in compared.items()}
+        write_text(save, json.dumps({"efcheck": __version__, **found.to_json(), "bounds": told}, indent=1) + "\n")
+    if certificate is not None:
+        _certify(certificate, quantity, T, exact)
+    return 0 if found.outcome == "supported" else 1
+
+
+def _certify(file: Path, quantity: str, T: int, exact: Any) -> None:
+    """Write a certificate of the worst case, which `efcheck verify-certificate` checks without a solver."""
+    from efcheck.errors import argument_error
+    from efcheck.evidence import certificate
+    from efcheck.evidence.certify import certify
+    from efcheck.report import write_text
+
+    for name, value in exact.items():
+        if not value.is_Rational:
+            raise argument_error(name, "be rational for a certificate", str(value))
+    letters = {name: Fraction(str(exact.get(name, 1))) for name in ("delta", "gamma", "sigma")}
+    R = Fraction(str(exact.get("R", 1))) if quantity == "suboptimality" else None
+    found = certify(CERTIFIED[quantity], T, **letters, R=R)
+    write_text(file, json.dumps(found, indent=1) + "\n")
+    click.echo(f"{file} proves {certificate.statement(found)}")
+
+
+def _compared(data: Any) -> dict[str, tuple[float, float]]:
+    """Each form of the bound, and the worst case over it. With f0 free its term is on the left: the bound has f0 = 0."""
+    from efcheck import bounds
+
+    bound = bounds.named(BOUNDS[data["quantity"]])
+    given = {**data, "t": data["T"], "f0": data.get("f0") or 0.0}
+    at = {name: float(side(**{letter: given[letter] for letter in side.letters})) for name, side in bound.forms}
+    return {name: (value, data["value"] / value) for name, value in at.items() if value > 0}

@@ -1,0 +1,58 @@
+"""efcheck worst-case: the value, how far it is from the bounds, what --save writes, one line for each mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_cmd_audit import efcheck, refused
+
+from efcheck.bounds import LEMMA_3, THEOREM_2
+
+pytest.importorskip("PEPit")
+
+LEMMA = ["worst-case", "error-norm", "--T", "2", "--delta", "3/4", "--gamma", "1/10"]  # q = 1/2: (1/2 + 1/4)^2/100
+
+
+def test_the_value_stands_beside_the_bounds() -> None:
+    done = efcheck(*LEMMA)
+    assert done.returncode == 0 and done.stderr == ""
+    line, printed, repaired, sharp = done.stdout.splitlines()
+    assert line.startswith("supported: error_norm of EFSGD at T = 2, delta = 0.75, gamma = 0.1, sigma = 1: at most 0.005625")
+    assert float(printed.split()[1]) == pytest.approx(LEMMA_3.printed(delta=0.75, gamma=0.1, sigma=1.0))
+    assert repaired.split()[1:] == printed.split()[1:]
+    assert sharp.split()[1] == "0.005625" and sharp.endswith("= 1.000000")
+
+
+def test_a_bound_that_is_exceeded_is_said_to_be() -> None:
+    """Theorem II's printed noise term, at a point of a scan over delta and gamma; f(x_0) is free."""
+    done = efcheck("worst-case", "gradient-norm", "--T", "14", "--delta", "199/200", "--gamma", "7/4")
+    _, printed, repaired, _ = done.stdout.splitlines()
+    assert printed.endswith("exceeded") and not repaired.endswith("exceeded")
+    assert float(printed.split()[1]) == pytest.approx(
+        THEOREM_2.printed(T=14, delta=0.995, gamma=1.75, L=1.0, sigma=1.0, f0=0.0), rel=1e-8
+    )
+
+
+def test_other_methods_have_no_bound_beside_them(tmp_path: Path) -> None:
+    done = efcheck(*LEMMA, "--method", "EF21", "--save", str(tmp_path / "a.json"))
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
+    saved = json.loads((tmp_path / "a.json").read_text())
+    assert saved["bounds"] == {} and saved["data"]["method"] == "EF21"
+    assert len(saved["data"]["vectors"]["x"]) == 3 and saved["kind"] == "sdp"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["worst-case", "error", "--T", "1", "--delta", "1", "--gamma", "1"], "`quantity` must be one of error_norm"),
+        (["worst-case", "error-norm", "--T", "1", "--delta", "2", "--gamma", "1"], "`delta` must be a number in (0, 1]"),
+        (["worst-case", "error-norm", "--T", "1", "--delta", "x", "--gamma", "1"], "`delta` must be"),
+        (["worst-case", "error-norm", "--delta", "1", "--gamma", "1"], "--T"),
+        ([*LEMMA, "--save", "/nowhere/a.json"], "/nowhere must be a folder"),
+    ],
+    ids=["quantity", "delta", "text", "no T", "folder"],
+)
+def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], says: str) -> None:
+    assert says in refused(efcheck(*arguments))
