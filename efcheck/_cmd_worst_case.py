@@ -63,11 +63,11 @@ def worst_case(
         told = {name: {"value": bound, "ratio": ratio} for name, (bound, ratio) in compared.items()}
         write_text(save, json.dumps({"efcheck": __version__, **found.to_json(), "bounds": told}, indent=1) + "\n")
     if certificate is not None:
-        _certify(certificate, quantity, T, exact)
+        _certify(certificate, quantity, T, exact, found.data["value"])
     return 0 if found.outcome == "supported" else 1
 
 
-def _certify(file: Path, quantity: str, T: int, exact: Any) -> None:
+def _certify(file: Path, quantity: str, T: int, exact: Any, value: float) -> None:
     """Write a certificate of the worst case, which `efcheck verify-certificate` checks without a solver."""
     from efcheck.errors import argument_error
     from efcheck.evidence import certificate
@@ -81,7 +81,9 @@ def _certify(file: Path, quantity: str, T: int, exact: Any) -> None:
     R = Fraction(str(exact.get("R", 1))) if quantity == "suboptimality" else None
     found = certify(CERTIFIED[quantity], T, **letters, R=R)
     write_text(file, json.dumps(found, indent=1) + "\n")
-    click.echo(f"{file} proves {certificate.statement(found)}")
+    above = float(Fraction(found["bound"])) / value - 1 if value > 0 else 0.0
+    more = f", {above:.1e} above the worst case" if above > 1e-5 else ""
+    click.echo(f"{file} proves {certificate.statement(found)}{more}")
 
 
 def _compared(data: Any) -> dict[str, tuple[float, float]]:

@@ -240,7 +240,7 @@ def test_worst_case_writes_a_certificate_of_what_it_found(tmp_path: Path) -> Non
     done = efcheck("worst-case", "suboptimality", *given)
     assert done.returncode == 0, done.stderr
     at_most = float(done.stdout.split("at most ")[1].split(",")[0])
-    assert float(verify(load(file))) == pytest.approx(at_most, rel=1e-5)
+    assert at_most <= float(verify(load(file))) <= 1.001 * at_most and "above the worst case" in done.stdout
     for refused in (["gradient-norm", *given], ["error-norm", *given[:4], "--gamma", "sqrt(2)", *given[-2:]]):
         done = efcheck("worst-case", *refused)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "certifi" in done.stderr
