@@ -74,9 +74,9 @@ def _certify(file: Path, quantity: str, T: int, exact: Any, value: float) -> Non
     from efcheck.evidence.certify import certify
     from efcheck.report import write_text
 
-    for name, value in exact.items():
-        if not value.is_Rational:
-            raise argument_error(name, "be rational for a certificate", str(value))
+    for name, given in exact.items():
+        if not given.is_Rational:
+            raise argument_error(name, "be rational for a certificate", str(given))
     letters = {name: Fraction(str(exact.get(name, 1))) for name in ("delta", "gamma", "sigma")}
     R = Fraction(str(exact.get("R", 1))) if quantity == "suboptimality" else None
     found = certify(CERTIFIED[quantity], T, **letters, R=R)

@@ -4,9 +4,11 @@ r"""Making the certificates that `certificate` checks: a small semidefinite prog
 
 with Q, the letters and the two statements as in certificate.py. Its optimum at mu = 0 is the worst case over all vectors that
 meet the hypotheses: for lemma-3 the worst case itself, for theorem-3 so at gamma = R/(sigma (T+1)), and elsewhere up to about
-10^-3 above it, since convexity is used between x* and the iterates only, which keeps the proof valid in expectation. The margin mu > 0 absorbs the rounding, and is raised until the exact checker accepts. Solved at gamma =
-sigma = 1, where R is counted in gamma sigma; the multipliers are then scaled exactly: lemma-3 by (a, b) = (a, gamma^2 b),
-theorem-3 by (a, b, r) = (a/gamma, gamma b, r/gamma), since ||e||^2 has the unit gamma^2 sigma^2 and f that of gamma sigma^2.
+10^-3 above it, since convexity is used between x* and the iterates only, which keeps the proof valid in expectation.
+
+The margin mu > 0 absorbs the rounding, and is raised until the exact checker accepts. Solved at gamma = sigma = 1, where R is
+counted in gamma sigma; the multipliers are then scaled exactly: lemma-3 by (a, b) = (a, gamma^2 b), theorem-3 by (a, b, r) =
+(a/gamma, gamma b, r/gamma), since ||e||^2 has the unit gamma^2 sigma^2 and f that of gamma sigma^2.
 """
 
 from __future__ import annotations
