@@ -15,6 +15,9 @@ from typing import Any
 import click
 
 from efcheck import __version__
+from efcheck._cmd_falsify import falsify
+from efcheck._cmd_worst_case import worst_case
+from efcheck.checks.command import check
 from efcheck.errors import EfcheckError
 
 
@@ -30,6 +33,11 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="efcheck")
 def cli() -> None:
     """Decide whether what a paper says about compressed gradients with error feedback is true."""
+
+
+cli.add_command(check)
+cli.add_command(worst_case)
+cli.add_command(falsify)
 
 
 @cli.command()
@@ -73,7 +81,7 @@ def audit(
         _writable(html_folder if html_folder.exists() else html_folder.parent)
     paper = find_paper(paths or None)
     with _Progress() as progress:
-        found = run_audit(paths or None, only or None, jobs or cores(), seed, progress)
+        found = run_audit(paths or None, only or None, jobs or cores(), seed, progress, pictures=html_folder is not None)
     if json_file is not None:
         write_json(found, json_file)
     if html_folder is not None:
@@ -215,6 +223,23 @@ def bound(name: str | None, values: tuple[str, ...], list_them: bool, json_file:
     if json_file is not None:
         write_text(json_file, json.dumps(found, indent=1, allow_nan=False) + "\n")
     show.print_bound(found)
+    return 0
+
+
+@cli.command("verify-certificate")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def verify_certificate(file: Path) -> int:
+    """Check FILE, an exact certificate of a worst-case bound: exit 0 if it proves what it states, 1 if it does not."""
+    from efcheck.evidence import certificate
+    from efcheck.evidence.certify import read
+
+    found = read(file)
+    try:
+        certificate.verify(found)
+    except certificate.Rejected as error:
+        click.echo(f"not proved: {error}")
+        return 1
+    click.echo(f"proved: {certificate.statement(found)}")
     return 0
 
 

@@ -20,6 +20,7 @@ from math import isqrt
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sympy as sp
 from sympy import And, Eq, Symbol, sqrt, symbols
 
@@ -30,6 +31,7 @@ from efcheck.evidence import Evidence, prove
 
 statement = content.load(Path(__file__).with_name("theorem_2.py"))
 lines = content.load(Path(__file__).with_name("theorem_2_proof.py"))
+instances = content.load(Path(__file__).with_name("_instances.py"))
 huber = statement.huber
 SOURCE = "Section 4, Remark 4"
 n = Symbol("n", positive=True)  # T + 1
@@ -37,8 +39,8 @@ PRINTED, REPAIRED, SGD = REMARK_4.printed.expression, REMARK_4.repaired.expressi
 
 
 def leading(expression: Any) -> Any:
-    """The limit of sqrt(T+1) times the bound."""
-    return sp.limit(sp.expand((expression * sqrt(T + 1)).subs(T, n - 1)), n, sp.oo)
+    """c in c/sqrt(T) + o(1/sqrt(T)), T -> oo."""
+    return sp.expand(sp.limit(sp.expand((expression * sqrt(T)).subs(T, n)), n, sp.oo))
 
 
 # -- the rates -----------------------------------------------------------------------------------------------------------
@@ -108,6 +110,11 @@ def theorem_2s_run_in_other_units() -> Evidence:
         f"= {run['x0']}: |f'(x_t)|^2 = {run['left']} for all t, right side {run['right']} = {float(run['right']):.5f}"
     )
     return Evidence("witness", "refuted" if run["left"] > run["right"] else "supported", detail, run)
+
+
+@rate.printed
+def efcheck_falsify_found_another() -> Evidence:
+    return instances.again("remark-4", PRINTED)
 
 
 @rate.repaired
@@ -276,6 +283,23 @@ def no_constant_will_do() -> Evidence:
         f"c = 9: delta = 1/10, T + 1 = 8100: {terms[0]} against {terms[1]}"
     )
     return Evidence("exact", "refuted" if every.outcome == "proved" else "undecided", detail, {"ratio": ratio})
+
+
+@negligible.picture
+def when_the_second_term_dies_out(ax: Any) -> str:
+    steps = np.unique(np.geomspace(1, 10**10, 300).round()).astype(int)
+    values = {"T": steps, "f0": 0.25, "L": 1.0, "sigma": 1.0}
+    for share, color, look in ((1.0, "#000000", "-"), (0.1, "#0072B2", "--"), (0.01, "#D55E00", "-.")):
+        ax.plot(steps, REMARK_4.printed(delta=share, **values), color=color, linestyle=look, label=rf"$\delta = {share:g}$")
+        for power, mark in ((2, "o"), (4, "D")) if share < 1 else ():
+            at = round(share**-power)
+            ax.plot(at, REMARK_4.printed(delta=share, **(values | {"T": at})), mark, color=color, markersize=4)
+    ax.set(xscale="log", yscale="log", xlabel="$T$ (log)", ylabel="printed right side (log)")
+    ax.legend(loc="upper right")
+    return (
+        "Remark 4's printed right side for L = sigma = 1, f0 = 1/4. At T = 1/delta^2 (dots) the second term is most of it, "
+        "the more so the smaller delta is; at 1/delta^4 (diamonds) it is a few times the first one, whatever delta is."
+    )
 
 
 @negligible.repaired

@@ -20,6 +20,7 @@ from math import isqrt
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sympy as sp
 from sympy import And, Eq, Implies, Or, Symbol, sqrt, symbols
 
@@ -30,6 +31,7 @@ from efcheck.evidence import Evidence, prove
 
 statement = content.load(Path(__file__).with_name("theorem_2.py"))
 remark_4 = content.load(Path(__file__).with_name("remark_4.py"))
+instances = content.load(Path(__file__).with_name("_instances.py"))
 huber = statement.huber
 SOURCE = "Section 4, Remark 5"
 n = Symbol("n", positive=True)  # T + 1
@@ -102,6 +104,12 @@ def two_k_squared_is_too_small() -> Evidence:
     outcome = found.outcome if same.outcome == "proved" else "undecided"
     detail = f"Remark 4 with delta = 1/k has 4 k (k - 1) where 2 k^2 is printed: {found.detail}"
     return Evidence("witness" if outcome == "refuted" else "inequality", outcome, detail, found.data)
+
+
+@rate.printed
+def for_every_compressor_with_that_delta_it_fails() -> Evidence:
+    """Found by efcheck falsify: a C that is no U/k, but meets all that Remark 4 supposes."""
+    return instances.again("remark-5-delta", PRINTED).covering("from delta = 1/k alone")
 
 
 @rate.repaired
@@ -207,6 +215,11 @@ def gradient_descent_is_above_it() -> Evidence:
     return Evidence("witness", "refuted", detail, {"runs": bad})
 
 
+@plain.printed
+def efcheck_falsify_found_it() -> Evidence:
+    return instances.again("remark-5-plain", PLAIN)
+
+
 @plain.repaired
 def sgd_with_a_larger_moment() -> Evidence:
     """E U(g) = grad f(x_t) and E||U(g)||^2 <= k E||g||^2 <= k sigma^2, then Remark 4's rate of SGD."""
@@ -273,6 +286,22 @@ better = Claim(
 @better.printed
 def not_for_every_k_and_t() -> Evidence:
     return prove(PRINTED <= PLAIN, [k >= 1, T >= 0])
+
+
+@better.picture
+def the_two_displayed_rates(ax: Any) -> str:
+    steps = np.unique(np.geomspace(1, 10**6, 200).round()).astype(int)
+    for factor, color, mark in ((2, "#000000", "o"), (10, "#0072B2", "s"), (100, "#D55E00", "^")):
+        values = {"T": steps, "k": factor, "f0": 0.5, "L": 1.0, "sigma": 1.0}
+        look = {"color": color, "marker": mark, "markevery": 40, "markersize": 3}
+        ax.plot(steps, REMARK_5.printed(**values), **look, label=f"$k = {factor}$, with feedback")
+        ax.plot(steps, REMARK_5_PLAIN.printed(**values), **look, linestyle="--", label=f"$k = {factor}$, without")
+    ax.set(xscale="log", yscale="log", xlabel="$T$ (log)", ylabel="displayed right sides (log)")
+    ax.legend(loc="upper right", fontsize=6)
+    return (
+        "The two right sides that Remark 5 compares, for L = sigma = 1, f0 = 1/2: with feedback (solid) the larger one for "
+        "few steps, the longer the larger k is, and in the end the smaller one if k is large."
+    )
 
 
 @better.repaired

@@ -27,6 +27,7 @@ from efcheck.claims import Claim, main
 from efcheck.evidence import Evidence, exact, prove
 
 statement = content.load(Path(__file__).with_name("theorem_2.py"))
+instances = content.load(Path(__file__).with_name("_instances.py"))
 huber = statement.huber
 SECTION, PROOF = "Section 4, Theorem III", "B.6"
 PRINTED = THEOREM_3.printed.expression
@@ -74,6 +75,11 @@ def a_run_at_rest_moves() -> Evidence:
         f"f(xbar) - f* = {left} > {right}"
     )
     return Evidence("witness", "refuted" if left > right else "supported", detail, {"left": left, "right": right})
+
+
+@average.printed
+def efcheck_falsify_found_a_run_that_moves() -> Evidence:
+    return instances.again("theorem-3-average", PRINTED)
 
 
 theorem = Claim(

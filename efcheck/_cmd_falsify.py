@@ -1,0 +1,73 @@
+"""`efcheck falsify BOUND`: look for an exact instance that exceeds a bound; write it, and a script that shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from efcheck.errors import EfcheckError
+
+
+@click.command()
+@click.argument("bound", required=False)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write BOUND.json and BOUND.py there.")
+@click.option("--minutes", type=float, default=10.0, show_default=True, help="Nothing new is tried after that.")
+@click.option("--form", type=click.Choice(["printed", "repaired", "sharp"]), default="printed", show_default=True)
+@click.option("--scale", default="1", show_default=True, help="Multiplies the right side: 0.99 asks whether it is tight.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--list", "list_them", is_flag=True, help="Name the bounds, one a line, and stop.")
+def falsify(bound: str | None, out: Path | None, minutes: float, form: str, scale: str, seed: int, list_them: bool) -> int:
+    """Look for a run that exceeds BOUND, in one or two dimensions, and confirm it in exact fractions.
+
+    \b
+    efcheck falsify theorem-2 --out found        found/theorem-2.json and found/theorem-2.py
+    efcheck falsify lemma-3 --form sharp --scale 0.99
+
+    Exit codes: 0 a confirmed violation, 1 none (the largest ratio of left to right side is told), 2 wrong usage.
+    """
+    from efcheck.cli import _Progress
+    from efcheck.evidence import falsify as search
+    from efcheck.evidence._falsify_instance import read
+    from efcheck.evidence._falsify_script import script
+    from efcheck.evidence._falsify_target import NAMES, READINGS, target
+    from efcheck.report import write_text
+
+    if list_them:
+        click.echo("\n".join(NAMES))
+        return 0
+    target(bound or "none", form)
+    if out is not None:
+        _make(out)
+    with _Progress() as progress:
+        found = search(bound or "none", form, scale, minutes, seed, progress)
+    click.echo(f"{found.outcome}: {found.detail}")
+    if found.outcome != "refuted":
+        for name, reading in READINGS.items():
+            if reading.bound == bound:
+                click.echo(f"another reading: {name}, {reading.text}")
+        return 1
+    click.echo(
+        f"left side over right side {found.data['ratio']:.6f}; the largest in the scan {found.data['largest_ratio']:.6f}"
+    )
+    if out is not None:
+        instance = found.data["instance"]
+        for path, text in (
+            (out / f"{bound}.json", json.dumps(instance, indent=1) + "\n"),
+            (out / f"{bound}.py", script(read(instance))),
+        ):
+            write_text(path, text)
+            click.echo(str(path))
+    return 0
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise EfcheckError(f"{folder} must be a folder that can be written to")

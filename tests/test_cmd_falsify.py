@@ -1,0 +1,80 @@
+"""The command efcheck falsify: exit codes, what it writes, one line for wrong usage."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from efcheck import bounds, cli
+from efcheck.evidence import recheck
+from efcheck.evidence._falsify_target import READINGS
+
+
+def command(capsys, *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["falsify", *arguments])
+    captured = capsys.readouterr()
+    return stopped.value.code, captured.out, captured.err
+
+
+def test_the_command_writes_the_instance_and_its_script(capsys, tmp_path):
+    code, out, err = command(capsys, "remark-6-sgd", "--out", str(tmp_path / "new" / "folder"))
+    written = tmp_path / "new" / "folder"
+    assert (code, err) == (0, "") and out.startswith("refuted: remark-6-sgd")
+    assert sorted(p.name for p in written.iterdir()) == ["remark-6-sgd.json", "remark-6-sgd.py"]
+    assert recheck(json.loads((written / "remark-6-sgd.json").read_text())).outcome == "refuted"
+    alone = subprocess.run([sys.executable, "-I", str(written / "remark-6-sgd.py")], capture_output=True, check=False)
+    assert alone.returncode == 0 and b"left/right = 4" in alone.stdout
+
+
+def test_the_command_exits_1_and_writes_nothing_where_a_bound_holds(capsys, tmp_path):
+    code, out, err = command(capsys, "lemma-3", "--form", "sharp", "--out", str(tmp_path))
+    assert (code, err) == (1, "") and "largest left side over right side 1.000000" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_a_bound_is_not_exceeded_its_other_readings_are_named(capsys):
+    code, out, _ = command(capsys, "theorem-3")
+    assert code == 1 and "another reading: theorem-3-average, the sum over T + 1 points divided by T" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "`bound` must be one of lemma-3"),
+        (["theorem-9"], "`bound` must be one of lemma-3"),
+        (["lemma-3", "--form", "best"], "--form"),
+        (["lemma-3", "--minutes", "0"], "`minutes` must be"),
+        (["lemma-3", "--minutes", "x"], "--minutes"),
+        (["lemma-3", "--scale", "-1"], "`scale` must be"),
+        (["lemma-3", "--seed", "-1"], "`seed` must be"),
+        (["lemma-3", "extra"], "extra"),
+        (["lemma-3", "--out", "/dev/null/folder"], "/dev/null/folder must be a folder"),
+        (["lemma-3", "--out", "/dev/null"], "must be a folder"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(capsys, arguments, message):
+    code, out, err = command(capsys, *arguments)
+    assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+
+
+def test_an_interrupt_leaves_files_whole(capsys, tmp_path, monkeypatch):
+    (tmp_path / "lemma-3.json").write_text("old")
+    monkeypatch.setattr("efcheck.evidence._falsify_search.scans", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    code, _, err = command(capsys, "lemma-3", "--out", str(tmp_path))
+    assert code == 130 and "whole" in err
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("lemma-3.json", "old")]
+
+
+def test_the_list_names_every_bound_and_reading(capsys):
+    code, out, _ = command(capsys, "--list")
+    assert code == 0 and out.split() == [*bounds.BOUNDS, *READINGS]
+
+
+def test_the_help_names_the_options():
+    shown = CliRunner().invoke(cli.cli, ["falsify", "--help"]).output
+    assert all(option in shown for option in ("--out", "--minutes", "--form", "--scale", "--seed", "--list"))
