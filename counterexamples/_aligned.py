@@ -12,7 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
-from sympy import And, Eq, Piecewise, symbols
+from sympy import Abs, And, Eq, Expr, Matrix, Piecewise, Rational, log, symbols
 
 from efcheck.evidence import Evidence, exact
 
@@ -23,7 +23,16 @@ mj, mk = symbols("m_j m_k", positive=True)  # |a_ij|, |a_ik|
 # The member on which sign(0) = +-1 decides: squared losses, x* = 0, s = (1, -1); l_1' vanishes on the diagonal.
 ROWS = ((Fraction(1), Fraction(-1)), (Fraction(2), Fraction(-1)))
 
-# Derivatives l'(r) on Fractions: three of the four losses, a rational stand-in for the logistic one, one that is not convex.
+# Three of the four losses, a stand-in for the logistic one with a rational slope, one that is not convex; and l'(r) of each on
+# Fractions. `slopes_are_derivatives` compares the two.
+r = symbols("r", real=True)
+LOSSES: dict[str, Expr] = {
+    "squared": r**2,
+    "huber": Piecewise((r**2 / 2, Abs(r) <= 1), (Abs(r), True)),
+    "absolute": Abs(r),
+    "r/(1+|r|)": Abs(r) - log(1 + Abs(r)),
+    "double well": (r**2 - 1) ** 2 / 4,
+}
 SLOPES: dict[str, Callable[[Fraction], Fraction]] = {
     "squared": lambda r: 2 * r,
     "huber": lambda r: max(Fraction(-1), min(Fraction(1), r)),
@@ -70,15 +79,27 @@ def on_rows(picks: tuple[int, ...]):
     return fractional(ROWS, SLOPES["squared"], picks)
 
 
+def slopes_are_derivatives() -> Evidence:
+    """SLOPES against LOSSES at 25 rational points, on both sides of every kink; at a kink the middle subgradient."""
+    points = [Fraction(p, 4) for p in range(-12, 13)]
+    other = {
+        name: [str(q) for q in points if LOSSES[name].diff(r).subs(r, Rational(q)) != Rational(slope(q))]
+        for name, slope in SLOPES.items()
+    }
+    wrong = {name: at for name, at in other.items() if at}
+    detail = f"slopes of {len(SLOPES)} losses at {len(points)} rational points; not the derivative: {wrong or 'none'}"
+    return Evidence("exact", "refuted" if wrong else "supported", detail, wrong)
+
+
 def rational_bump(r):
     """l'(r) for l(r) = r^2/(1 + r^4): one minimum at 0, but for |r| > 1 l falls as |r| grows, to 0 again."""
     return (2 * r - 2 * r**5) / (1 + r**4) ** 2
 
 
 def is_member(rows) -> bool:
-    """Two rows in the plane of signs +-s, linearly independent: squared losses then have one optimum."""
-    (a, b), (c, d) = rows
-    return a * b * c * d != 0 and (a * c > 0) == (b * d > 0) and a * d != b * c
+    """Rows of signs +-s, none of them 0, linearly independent: squared losses then have one optimum."""
+    signs = {tuple(exact.sign(row[0], 0) * exact.sign(a, 0) for a in row) for row in rows}
+    return len(signs) == 1 and 0 not in signs.pop() and Matrix(rows).rank() == len(rows)
 
 
 def step_form(zero: int):

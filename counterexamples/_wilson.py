@@ -71,6 +71,10 @@ class State:
         )
 
 
+def origin(k: int, l: int) -> State:  # noqa: E741
+    return State(k, l, ZERO, 1)
+
+
 def mixed(losses: tuple[Fraction, Fraction], m: int, n: int = N) -> Fraction:
     """The mean over n test points, m of them with y = 1, of `State.test_losses`."""
     return (m * losses[0] + (n - m) * losses[1]) / n
@@ -90,7 +94,7 @@ Method = Callable[[int, int, int], Iterator[State]]  # (k, l, d) -> x_0, x_1, ..
 
 def sgd(gamma: Fraction) -> Method:
     def run(k: int, l: int, d: int) -> Iterator[State]:  # noqa: E741
-        s, step = State(k, l, ZERO, 1), Fraction(gamma, k + l)
+        s, step = origin(k, l), Fraction(gamma, k + l)
         while True:
             yield s
             x = tuple(step.denominator * a - step.numerator * g for a, g in zip(s.x, s.gradient, strict=True))
@@ -101,7 +105,7 @@ def sgd(gamma: Fraction) -> Method:
 
 def scaled_signsgd(gamma: Fraction) -> Method:
     def run(k: int, l: int, d: int) -> Iterator[State]:  # noqa: E741
-        s, step = State(k, l, ZERO, 1), Fraction(gamma, (k + l) * d)
+        s, step = origin(k, l), Fraction(gamma, (k + l) * d)
         while True:
             yield s
             size = step.numerator * l1(s.gradient, s.weights)
@@ -115,7 +119,7 @@ def ef_signsgd(gamma: Fraction) -> Method:
     """Algorithm 1: p = gamma g + e, x <- x - (||p||_1/d) sign(p), e <- p - (||p||_1/d) sign(p)."""
 
     def run(k: int, l: int, d: int) -> Iterator[State]:  # noqa: E741
-        s, step = State(k, l, ZERO, 1), Fraction(gamma, k + l)
+        s, step = origin(k, l), Fraction(gamma, k + l)
         while True:
             yield s
             p = tuple(step.numerator * g + step.denominator * b for g, b in zip(s.gradient, s.e, strict=True))
@@ -145,15 +149,16 @@ def signsgdm(gamma: Fraction, beta: Fraction, decay: bool = True) -> Method:
     return run
 
 
+STEP_SIGNSGDM, BETA = Fraction(1, 20), Fraction(9, 10)
 FIGURE_3: dict[str, Method] = {
     "SGD": sgd(Fraction(1, 2)),
     "scaled signSGD": scaled_signsgd(Fraction(10)),
-    "signSGDM": signsgdm(Fraction(1, 20), Fraction(9, 10)),
+    "signSGDM": signsgdm(STEP_SIGNSGDM, BETA),
     "EF-signSGD": ef_signsgd(Fraction(10)),
 }
 
 
-NOTEBOOK_SIGNSGDM = signsgdm(Fraction(1, 20), Fraction(9, 10), decay=False)
+NOTEBOOK_SIGNSGDM = signsgdm(STEP_SIGNSGDM, BETA, decay=False)
 
 
 def path(method: Method, k: int, T: int = EPOCHS, n: int = N, d: int = D) -> list[State]:

@@ -347,6 +347,25 @@ def _simulated(method, step: Callable[[int], int], seed: int, runs: int = 4000, 
     return dkw(last, np.arange(-m, m + 1) / m, pi)
 
 
+@contrast.picture
+def where_the_two_methods_live(left, right):
+    m, sizes = 8, (1, 2, 3, 4, 6, 8, 16)
+    steps, points = [1 / k for k in sizes], np.arange(-m, m + 1) / m
+    for step, color, mark, name in ((sgn, "#D55E00", "s--", "signSGD"), (int, "#000000", "o-", "SGD")):
+        look = {"fill": step is int, "hatch": "////" if step is sgn else "", "edgecolor": color}
+        left.bar(points, [float(p) for p in law(step, m)], 0.9 / m, color=color, label=name, **look)
+        right.plot(steps, [float(expected_gap(law(step, k))) for k in sizes], mark, color=color, label=name)
+    left.set(xlabel="$x$", ylabel=rf"stationary probability, $\gamma = 1/{m}$")
+    right.axhline(float(START), color="#6A6A6A", linewidth=0.8, linestyle=":", label="at the start")
+    right.set(xlabel=r"$\gamma$ (log)", ylabel="stationary E $f - f^*$", xscale="log", ylim=(0, 0.55))
+    left.legend(loc="upper center")
+    right.legend(loc="upper center", bbox_to_anchor=(0.4, 0.75))
+    return (
+        f"Left: the solved stationary laws for gamma = 1/{m}: signSGD is near x = 1, where f is largest, SGD near x* = -1. "
+        "Right: E f - f* under them: as gamma falls, SGD's goes to 0 and signSGD's to the largest value of f."
+    )
+
+
 # -- with feedback, and with tuning --------------------------------------------------------------------------------------
 
 feedback = Claim(

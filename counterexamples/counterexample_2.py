@@ -18,6 +18,7 @@ from itertools import pairwise, product
 import numpy as np
 from sympy import Abs, And, Eq, Implies, Not, Or, Piecewise, Symbol
 
+from efcheck import content
 from efcheck.claims import Claim, main
 from efcheck.compressors import ScaledSign
 from efcheck.evidence import Evidence, exact, prove
@@ -263,6 +264,23 @@ def off_the_diagonal_f_stays_above_its_part_in_u() -> Evidence:
 
 
 # -- tuning the step -----------------------------------------------------------------------------------------------------
+
+
+@stuck.picture
+def what_the_sign_forgets_and_where_it_leads(left, right):
+    """Figure 1, and the paths from (1, 1)."""
+    content.figure("fig1").draw([left], content.figure("fig1").compute())
+    script = content.figure("trajectories")
+    data = script.compute()
+    script.draw_one(right, data, "nonsmooth")
+    right.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return (
+        "Left (Figure 1): for two points with x1 + x2 > 0, gradients g, their signs s (dashed) and what is lost, e = "
+        f"epsilon (1, 1). Right: {data['nonsmooth_x'].shape[1] - 1} steps {data['nonsmooth_gamma0']}/sqrt(t+1) from x_0 = "
+        "(1, 1), epsilon = 1/2, sign(0) = 1: signSGD, scaled or not, never leaves x1 + x2 = 2; SGD and both methods with "
+        "error feedback come to x*."
+    )
+
 
 adaptive = Claim(
     "counterexample-2-adaptive",

@@ -19,6 +19,7 @@ from itertools import product
 import numpy as np
 from sympy import And, Eq, Ge, Implies, Or, Piecewise, Rational, Symbol
 
+from efcheck import content
 from efcheck.claims import Claim, main
 from efcheck.compressors import ScaledSign
 from efcheck.evidence import Evidence, exact, prove
@@ -268,6 +269,20 @@ def minus_one_never_comes_closer() -> Evidence:
 @stuck.repaired
 def and_plus_one_falls_below() -> Evidence:
     return false_by_witness(explore(1, not_below, "f(x_t) >= f(x_0)"))
+
+
+@stuck.picture
+def the_paths(ax):
+    script = content.figure("trajectories")
+    data = script.compute()
+    script.draw_one(ax, data, "least_squares")
+    ax.figure.set_size_inches(4.4, 2.8)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return (
+        f"One run of {data['least_squares_x'].shape[1] - 1} steps {data['least_squares_gamma0']}/sqrt(t+1) from x_0 = (1, "
+        "1), with the same draws for all methods, sign(0) = 0 in the update: the sign methods stay on x1 + x2 = 2, where "
+        "f(x_t) >= f(x_0)."
+    )
 
 
 best = Claim(

@@ -152,7 +152,8 @@ def none_beyond() -> Evidence:
     """Cantelli: P(mean <= 0) <= V/(V + mu^2) with mu = 1/4, V = 75/(16 n); below 1/2 for n > 75."""
     p = Rational(1, 4)
     mu, var = 4 * p - (1 - p), p * (1 - p) * 25 / n
-    return prove(var / (var + mu**2) < Rational(1, 2), [n >= 76], covers="n > 75")
+    moments = And(Eq(mu, Rational(1, 4)), Eq(var, Rational(75, 16) / n))
+    return prove(And(moments, var / (var + mu**2) < Rational(1, 2)), [n >= 76], covers="n > 75")
 
 
 @mean_1.repaired
@@ -232,7 +233,8 @@ def one_worker_sends_the_antidiagonal() -> Evidence:
 def votes_add_up_to_the_antidiagonal() -> Evidence:
     """k (1, -1) for sign(0) = 0: x1 + x2 stays. k (1, -1) - q (1, 1), q >= 0, for sign(0) = -1: it cannot fall."""
     k, q = Symbol("k", real=True), Symbol("q", nonnegative=True)
-    return prove(And(Eq(sgn(k, 0) + sgn(-k, 0), 0), sgn(k - q, -1) + sgn(-k - q, -1) <= 0), covers="vote")
+    zero = -1
+    return prove(And(Eq(sgn(k, 0) + sgn(-k, 0), 0), sgn(k - q, zero) + sgn(-k - q, zero) <= 0), covers="vote")
 
 
 @vote_3.printed
@@ -321,13 +323,13 @@ def a_large_constant_step_alternates() -> Evidence:
 @mean_3.repaired
 def exact_runs_alternate() -> Evidence:
     """All draws of three steps for n = 1, ..., 4; gamma = 1/4, epsilon = 1/10."""
-    step, runs = Fraction(1, 4), 0
-    start = (1 + step / 2, 1 - step / 2)
+    step, epsilon, runs = Fraction(1, 4), Fraction(1, 10), 0
+    start, allowed = (1 + step / 2, 1 - step / 2), 0 < epsilon * (2 + 2 * epsilon + step) < step
     for k in range(1, 5):
         for js in product(range(k + 1), repeat=3):
-            xs = exact_run(Fraction(1, 10), [(j, k - j) for j in js], [step] * 3, start=start)
+            xs = exact_run(epsilon, [(j, k - j) for j in js], [step] * 3, start=start)
             runs += 1
-            if xs != [start, start[::-1]] * 2:
+            if not allowed or xs != [start, start[::-1]] * 2:
                 return Evidence("witness", "refuted", f"n = {k}, j = {js}: the run leaves its two points", covers="alternation")
     return Evidence("exact", "supported", f"{runs} exact runs alternate", covers="alternation")
 

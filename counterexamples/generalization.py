@@ -129,7 +129,7 @@ def the_gradient_keeps_the_classes_equal() -> Evidence:
     Both sides are affine in (x1, x2, p, q): five affinely independent points decide. By induction x_t keeps its classes: a
     step maps each coordinate by one function of g_j, its memory and ||.||_1, and untouched coordinates stay 0.
     """
-    n, units = wilson.N, [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)]
+    n, units = wilson.N, [wilson.ZERO, *map(tuple, np.eye(len(wilson.ZERO), dtype=int).tolist())]
     for k in range(n + 1):
         train, test = [1] * k + [-1] * (n - k), [1, -1] * (n // 2)
         A, y = full_matrix(train + test, 2 * n), np.array(train + test)
@@ -148,7 +148,7 @@ def the_norm_counts_every_coordinate() -> Evidence:
     for k in range(wilson.N + 1):
         labels = [1] * k + [-1] * (wilson.N - k)
         sizes = [int(np.abs(spread(unit, labels, 2 * wilson.N)).sum()) for unit in np.eye(4, dtype=int)]
-        if tuple(sizes) != wilson.State(k, wilson.N - k, wilson.ZERO, 1).weights:
+        if tuple(sizes) != wilson.origin(k, wilson.N - k).weights:
             return Evidence("exact", "refuted", f"k = {k}: {sizes} coordinates", {"k": k}, covers="norm")
     return Evidence("exact", "proved", "counted for k = 0, ..., 100", covers="norm")
 

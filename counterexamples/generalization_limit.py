@@ -51,6 +51,11 @@ def least_norm(ones: int, n: int = wilson.N) -> tuple[Fraction, ...]:
     return ones * up - (n - ones) * down, ones * up + (n - ones) * down, up, down
 
 
+def limit_loss(share, up, down):
+    """The test loss at the interpolant, `share` of the test points with y = 1."""
+    return share * up**2 + 25 * (1 - share) * down**2
+
+
 # -- SGD and the max-margin solution --------------------------------------------------------------------------------------
 
 margin = Claim(
@@ -81,7 +86,9 @@ def sgd_contracts_on_every_draw() -> Evidence:
         else:
             trace, det = rows[0][0] + rows[1][1], rows[0][0] * rows[1][1] - rows[0][1] * rows[1][0]
             stable = abs(det) < 1 and abs(trace) < 1 + det
-        if not stable:
+        after = wilson.paths(wilson.FIGURE_3["SGD"])[ones][1]
+        moved = all(F(r, after.scale) == b - a for r, (a, b) in zip(after.residuals, rows, strict=True))  # from (-1, 1)
+        if not (stable and moved):
             return Evidence("exact", "refuted", f"k = {ones}: the residuals do not contract", {"k": ones}, covers="SGD")
     return Evidence("exact", "proved", "both eigenvalues inside the unit circle for k = 0, ..., 100", covers="SGD")
 
@@ -99,8 +106,7 @@ test_limit = Claim(
 @test_limit.printed
 def a_solution_in_the_span_has_a_positive_test_loss() -> Evidence:
     """Refuted on the balanced draw, k = l = m = 50: the limit is fixed by the two limits to 0, and it is not 0."""
-    up, down = multipliers(50)
-    loss = (up**2 + 25 * down**2) / 2
+    loss = limit_loss(F(1, 2), *multipliers(50))
     return Evidence(
         "exact", "supported" if loss == 0 else "refuted", f"k = l = m = 50: the limit is {loss} = {float(loss):.4g}"
     )
@@ -121,8 +127,7 @@ def the_multipliers_solve_the_equations() -> Evidence:
 
 @test_limit.repaired
 def it_is_positive_on_every_draw() -> Evidence:
-    loss = mu * a**2 + 25 * (1 - mu) * b**2
-    return prove(Implies(LEAST, loss > 0), [mu >= 0, mu <= 1], covers="positive")
+    return prove(Implies(LEAST, limit_loss(mu, a, b) > 0), [mu >= 0, mu <= 1], covers="positive")
 
 
 @test_limit.repaired
@@ -134,8 +139,7 @@ def the_test_residuals_are_the_private_coordinates() -> Evidence:
 
 @test_limit.repaired
 def the_balanced_draw_in_numbers() -> Evidence:
-    up, down = multipliers(50)
-    loss = (up**2 + 25 * down**2) / 2
+    loss = limit_loss(F(1, 2), *multipliers(50))
     outcome = "proved" if abs(loss - F("0.0012")) <= F("0.00005") else "refuted"
     return Evidence("exact", outcome, f"{loss} = {float(loss):.5g}", covers="balanced")
 
@@ -143,8 +147,7 @@ def the_balanced_draw_in_numbers() -> Evidence:
 @test_limit.repaired
 def sgd_is_there_after_80_epochs() -> Evidence:
     states = wilson.paths(wilson.FIGURE_3["SGD"])[50]
-    found, (up, down) = wilson.mixed(states[-1].test_losses(), 50), multipliers(50)
-    far = abs(found - (up**2 + 25 * down**2) / 2)
+    far = abs(wilson.mixed(states[-1].test_losses(), 50) - limit_loss(F(1, 2), *multipliers(50)))
     return Evidence("exact", "proved" if far < F("1e-12") else "refuted", f"k = m = 50: off by {float(far):.1e}", covers="SGD")
 
 
@@ -189,11 +192,12 @@ def least_norm_is_not_maximum_margin() -> Evidence:
 
 @third.repaired
 def the_margin_is_a_matter_of_signs() -> Evidence:
-    """On A.6 both y_i alpha_i are positive, on the witness one is negative."""
-    alpha, _ = interpolant()
+    """On A.6 both y_i alpha_i are positive, on the witness, A A^T alpha = y = +-1, one is negative."""
+    alpha, x = interpolant()
+    fits = LABELS == (1, -1) == tuple(sum(F(u) * v for u, v in zip(row, x, strict=True)) for row in ROWS)
     negative = min(y * v for y, v in zip(LABELS, alpha, strict=True)) < 0
     positive = all(up > 0 > down for up, down in (multipliers(i) for i in range(1, wilson.N)))
-    return Evidence("exact", "proved" if negative and positive else "refuted", "k = 1, ..., 99", covers="margin")
+    return Evidence("exact", "proved" if fits and negative and positive else "refuted", "k = 1, ..., 99", covers="margin")
 
 
 @third.repaired

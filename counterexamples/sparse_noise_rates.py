@@ -31,6 +31,7 @@ laws = content.load(Path(__file__).with_name("sparse_noise.py"))
 signs = content.load(Path(__file__).with_name("sparse_noise_sign.py"))
 CAPTION, PROSE, IV, DIM = laws.CAPTION, laws.PROSE, laws.IV, laws.DIM
 POWERS = tuple(Fraction(1, 10**k) for k in range(7))  # 1, 0.1, ..., 1e-6; the others by a bound of their own
+TINY = POWERS[-1] / 10  # the largest of those left out below
 PAPER_SGD, PAPER_SIGN = Fraction(1, 1000), Fraction(1, 100)  # the paper's best learning rates
 T_BEST = 700  # a horizon at which all four printed rates are best
 LIMIT = 20_000  # boxes, after which nothing is claimed
@@ -74,17 +75,19 @@ def above_at_all_steps(bound: Callable[[Any], Any], value: float, end: float) ->
 
 
 def sgd_always_above(value: float, T: float) -> int | None:
-    """E f(x_T) of SGD > value for every step size; from 0.5 on the last noise term alone gives step^2 sigma^2/2."""
-    if value >= laws.SIGMA**2 / 8:
+    """E f(x_T) of SGD > value for every step size; from `end` on the last noise term alone gives step^2 sigma^2/2."""
+    end = 0.5
+    if value >= end**2 * laws.SIGMA**2 / 2:
         return None
-    return above_at_all_steps(lambda step: laws.sgd_mean(step, T), value, 0.5)
+    return above_at_all_steps(lambda step: laws.sgd_mean(step, T), value, end)
 
 
 def sign_always_above(value: float, T: float) -> int | None:
-    """The same for signSGD. Above 2, x_2 alternates between 1 and 1 - step, so |x_2| >= 1 and f >= 99/2."""
-    if value >= (DIM - 1) / 2:
+    """The same for signSGD. From `end` on x_2, ..., x_100 alternate between 1 and 1 - step."""
+    end = 2.0
+    if value >= (DIM - 1) * min(1.0, end - 1) ** 2 / 2:
         return None
-    return above_at_all_steps(lambda step: signs.sign_low(step, T), value, 2.0)
+    return above_at_all_steps(lambda step: signs.sign_low(step, T), value, end)
 
 
 def good_step(mean: Callable[[Any, Any], Any], T: float) -> tuple[float, float]:
@@ -109,23 +112,33 @@ FIRST, LAST = 371, 15_476
 def sgd_winner(T: int) -> Fraction | None:
     """The best power of ten, exactly; None if it is none of POWERS.
 
-    1 and more: f >= sigma^2/2. 10^-7 and less: E f >= 50 (1 - gamma)^(2T) >= 50 - 100 T gamma.
+    1 and more: E f >= step^2 sigma^2/2, as much as step 1 has. Those below POWERS: `at_least`.
     """
     values = {step: laws.sgd_mean_exact(step, T) for step in POWERS[1:]}
     best = min(values, key=values.__getitem__)
-    others = min(laws.SIGMA**2 / 2, DIM / 2 - DIM * T * Fraction(1, 10**7))
-    return best if values[best] < others else None
+    rest = (laws.sgd_mean_exact(POWERS[0], T), at_least(T))
+    return best if all(values[best] < other for other in rest) else None
+
+
+def at_least(T: int) -> Fraction:
+    """What steps up to TINY have: E f >= 50 (1 - step)^(2T) >= 50 - 100 T step."""
+    return Fraction(DIM, 2) - DIM * T * TINY
+
+
+def terms(step: Fraction, other: Fraction) -> list[tuple[Fraction, Fraction]]:
+    """(base, coefficient) of 2 (E f of other - E f of step) = a p^T + b r^T + c, in the order of the bases p, r, 1."""
+    limits = {g: g**2 * Fraction(laws.SIGMA) ** 2 / (1 - (1 - g) ** 2) for g in (step, other)}
+    found = [((1 - g) ** 2, sign * (DIM - limits[g])) for g, sign in ((other, 1), (step, -1))]
+    return sorted([*found, (Fraction(1), limits[other] - limits[step])])
 
 
 def zeros(step: Fraction, other: Fraction) -> int:
-    """How many T > 0, at most, have equal E f with both steps: changes of sign of (other's - step's) terms, less T = 0.
+    """How many T >= 0, at most, have equal E f with both steps: changes of sign in `terms`; T = 0 is one.
 
-    The terms a p^T, b r^T and c in the order of their bases; dividing by one and taking the derivative loses a zero.
+    Dividing by one base's power and taking the derivative loses a zero.
     """
-    limits = {g: g**2 * Fraction(laws.SIGMA) ** 2 / (1 - (1 - g) ** 2) for g in (step, other)}
-    terms = [((1 - g) ** 2, sign * (DIM - limits[g])) for g, sign in ((other, 1), (step, -1))]
-    signed = [coefficient > 0 for _, coefficient in sorted([*terms, (Fraction(1), limits[other] - limits[step])])]
-    return sum(a != b for a, b in pairwise(signed)) - 1
+    signed = [coefficient > 0 for _, coefficient in terms(step, other)]
+    return sum(a != b for a, b in pairwise(signed))
 
 
 @best_sgd.printed
@@ -140,8 +153,32 @@ def at_one_horizon() -> Evidence:
 def no_rate_is_level_twice() -> Evidence:
     """So a rate that is behind at both ends of the window is behind inside, and one that passed 0.001 stays ahead."""
     found = {float(g): zeros(PAPER_SGD, g) for g in POWERS[1:] if g != PAPER_SGD}
-    detail = "T > 0 at which a rate is level with 0.001, at most: " + ", ".join(f"{n} ({g:g})" for g, n in found.items())
-    return Evidence("exact", "proved" if max(found.values()) <= 1 else "undecided", detail, found, covers="crossings")
+    detail = "T >= 0 at which a rate is level with 0.001, at most: " + ", ".join(f"{n} ({g:g})" for g, n in found.items())
+    return Evidence("exact", "proved" if max(found.values()) <= 2 else "undecided", detail, found, covers="crossings")
+
+
+@best_sgd.repaired
+def the_terms_are_those_of_the_law() -> Evidence:
+    """Three coefficients, three horizons."""
+    good = all(
+        sum(c * base**T for base, c in terms(PAPER_SGD, g))
+        == 2 * (laws.sgd_mean_exact(g, T) - laws.sgd_mean_exact(PAPER_SGD, T))
+        for g in POWERS[1:]
+        for T in (0, 1, 2)
+    )
+    return Evidence("exact", "proved" if good else "refuted", "2 E f, differences at T = 0, 1, 2", covers="crossings")
+
+
+@best_sgd.printed
+@best_sgd.repaired
+def the_bound_of_tiny_rates_is_one() -> Evidence:
+    """0 <= E f - bound <= 100 (T step)^2 + T (step sigma)^2/2 at step = TINY, T = 1 and T = LAST; TINY is the next power."""
+    over = {T: laws.sgd_mean_exact(TINY, T) - at_least(T) for T in (1, LAST)}
+    room = {T: DIM * (T * TINY) ** 2 + T * (TINY * Fraction(laws.SIGMA)) ** 2 / 2 for T in over}
+    grid = all(a == 10 * b for a, b in pairwise([*POWERS, TINY])) and POWERS[0] == 1
+    good = grid and all(0 <= over[T] <= room[T] for T in over)
+    detail = ", ".join(f"{float(v):.2g} (T = {T})" for T, v in over.items())
+    return Evidence("exact", "proved" if good else "refuted", f"E f of 10^-7 above its bound: {detail}", covers="other powers")
 
 
 @best_sgd.repaired
@@ -160,9 +197,9 @@ def tiny_and_huge_rates_are_behind_inside() -> Evidence:
     """E f of 0.001 falls with T (D is above its limit), so its value at FIRST bounds it; 50 - 100 T gamma falls as well."""
     step, first = PAPER_SGD, laws.sgd_mean_exact(PAPER_SGD, FIRST)
     falls = step**2 * Fraction(laws.SIGMA) ** 2 / (1 - (1 - step) ** 2) < DIM
-    tiny = DIM / 2 - DIM * LAST * Fraction(1, 10**7)
-    good = falls and first < min(tiny, laws.SIGMA**2 / 2)
-    detail = f"E f of 0.001 <= {float(first):.2f}; of 10^-7 or less >= {float(tiny):.2f}; of 1 or more >= 5000"
+    tiny, large = at_least(LAST), laws.sgd_mean_exact(POWERS[0], FIRST)
+    good = falls and first < tiny and first < large
+    detail = f"E f of 0.001 <= {float(first):.2f}; of 10^-7 or less >= {float(tiny):.2f}; of 1 or more >= {large}"
     return Evidence("exact", "proved" if good else "refuted", detail, {"first": first, "tiny": tiny}, covers="other powers")
 
 
@@ -175,16 +212,15 @@ best_sign = Claim(
 )
 
 
-def sign_rest(T: Any) -> Any:
-    """What signSGD has at least with the other powers of ten: 10 and more (T >= 1), and 10^-7 and less."""
-    slow = signs.noiseless(interval(Fraction(1, 10**7)), T)[0]
-    return slow if slow.b < (DIM - 1) / 2 else IV.mpf(DIM - 1) / 2
+def sign_rest(T: Any) -> list[Any]:
+    """What signSGD has at least with the other powers of ten: 10 and more (|x_2| >= 1, as with no step), and TINY and less."""
+    return [signs.noiseless(interval(step), T)[0] for step in (Fraction(0), TINY)]
 
 
 def sign_wins(step: Fraction, T: Any) -> bool:
     """Whether the upper bound of `step` is below all other lower bounds, on a box of T."""
     own, others = signs.sign_high(interval(step), T), [signs.sign_low(interval(g), T) for g in POWERS if g != step]
-    return all(own.b < other.a for other in [*others, sign_rest(T)])
+    return all(own.b < other.a for other in [*others, *sign_rest(T)])
 
 
 def sign_winner(T: int) -> Fraction | None:
@@ -282,6 +318,24 @@ def up_to_a_million_steps_sign_wins() -> Evidence:
 def from_a_hundred_million_sgd_wins() -> Evidence:
     """The two best values are (sigma^2/8T)(1 + ln ...) and pi/2 times that: SGD/signSGD tends to 2/pi = 0.64, slowly."""
     return always(laws.sgd_mean, sign_always_above, range(8, 13), "late")
+
+
+@tuned.picture
+def the_best_reachable_loss(ax):
+    horizons, ratio = 10.0 ** np.arange(1, 12.5, 0.5), []
+    for T in horizons:
+        grid = np.geomspace(0.01 / T, min(0.9, 1e4 / T), 4000)
+        ratio.append([bound(grid, T).min() / laws.sgd_mean(grid, T).min() for bound in (signs.sign_low, signs.sign_high)])
+    low, high = np.array(ratio).T
+    ax.fill_between(horizons, low, high, color="#D55E00", alpha=0.4, linewidth=0)
+    ax.plot(horizons, low, color="#D55E00", linestyle="--", marker="s", markersize=3)
+    ax.axhline(1, color="#6A6A6A", linewidth=0.8)
+    ax.axhline(np.pi / 2, color="#6A6A6A", linewidth=0.8, linestyle=":")
+    ax.set(xscale="log", xlabel="$T$ (log)", ylabel="best E $f(x_T)$, signSGD over SGD", ylim=(0, 1.7))
+    return (
+        "E f(x_T) of signSGD over that of SGD, each with its best step size of a grid for T: between the lower bound (line) "
+        "and the upper one (shaded where it can be seen). Below 1 signSGD is ahead, above it SGD. Dotted: the limit pi/2."
+    )
 
 
 if __name__ == "__main__":

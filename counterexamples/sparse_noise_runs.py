@@ -28,7 +28,7 @@ from efcheck import content
 from efcheck.arrays import Array
 from efcheck.claims import Claim, main
 from efcheck.compressors import ScaledSign
-from efcheck.evidence import Evidence, prove
+from efcheck.evidence import Evidence, exact, prove
 from efcheck.methods import EFSGD, SGD, CompressedSGD, SignSGD
 from efcheck.problems import SparseNoise
 from efcheck.simulate import simulate
@@ -146,22 +146,46 @@ def the_scale_of_two_numbers() -> Evidence:
     return prove(Eq((a + sum([b] * 99)) / 100, first * a + others * b), kind="identity", covers="scale")
 
 
+def after(x: Any, e: Any, step: Any, scale: Any, sign: Any) -> list[Any]:
+    """A noiseless coordinate, g = x, after one step of each method; `scale` is ||g||_1/d, for EF ||p||_1/d."""
+    p = step * x + e
+    plain = [x - step * x, x - step * sign(x), x - step * scale * sign(x)]  # SGD, signSGD, scaled signSGD
+    return [*plain, x - scale * sign(p), p - scale * sign(p)]  # EF-signSGD: x and e
+
+
 @reduction.printed
 def equal_in_equal_out() -> Evidence:
-    """Two noiseless coordinates, g = x, in one step of each method; `scale`, ||p||_1/d, is the same for both. e_0 = 0."""
+    """Two such coordinates, for which `scale` is the same. e_0 = 0."""
     scale, step = Symbol("scale", nonnegative=True), Symbol("gamma", positive=True)
 
     def sign(v: Any) -> Any:
         return Piecewise((1, v >= 0), (-1, True))  # sign(0) = 1; any other value is a function of v as well
 
-    def after(x: Any, e: Any) -> list[Any]:
-        p = step * x + e
-        plain = [x - step * x, x - step * sign(x), x - step * scale * sign(x)]  # SGD, signSGD, scaled signSGD
-        return [*plain, x - scale * sign(p), p - scale * sign(p)]  # EF-signSGD: x and e
-
     x, e, y, h = (Symbol(n, real=True) for n in ("x", "e", "y", "h"))
-    same = And(*[Eq(u, v) for u, v in zip(after(x, e), after(y, h), strict=True)])
-    return prove(Implies(And(Eq(x, y), Eq(e, h)), same), covers="equal")
+    pairs = zip(after(x, e, step, scale, sign), after(y, h, step, scale, sign), strict=True)
+    return prove(Implies(And(Eq(x, y), Eq(e, h)), And(*[Eq(u, v) for u, v in pairs])), covers="equal")
+
+
+@reduction.printed
+def those_are_the_steps_of_the_methods() -> Evidence:
+    """Against exact runs from (3/4, -1/2) with step 1/5; the second step of EF has a memory."""
+    start, step = (Fraction(3, 4), Fraction(-1, 2)), Fraction(1, 5)
+    scaled = exact.sgd(lambda t, x: exact.scaled_sign(x), start, [step])[1]
+    ones = [exact.sgd(lambda t, x: x, start, [step])[1], exact.sign_sgd(lambda t, x: x, start, [step], zero=1)[1], scaled]
+    xs, es = exact.ef_sgd(lambda t, x: x, start, [step] * 2, exact.scaled_sign)
+
+    def stepped(x: Any, e: Any, p: Any) -> list[Any]:
+        scale = sum(map(abs, p)) / Fraction(len(p))
+        return [after(a, b, step, scale, lambda v: exact.sign(v, 1)) for a, b in zip(x, e, strict=True)]
+
+    plain = stepped(start, es[0], start)
+    good = all(plain[j][i] == one[j] for i, one in enumerate(ones) for j in (0, 1))
+    for t in (0, 1):
+        p = [step * a + b for a, b in zip(xs[t], es[t], strict=True)]
+        good &= [found[3:] for found in stepped(xs[t], es[t], p)] == [
+            [*pair] for pair in zip(xs[t + 1], es[t + 1], strict=True)
+        ]
+    return Evidence("exact", "supported" if good else "refuted", "four methods, two coordinates: equal", covers="equal")
 
 
 @reduction.printed

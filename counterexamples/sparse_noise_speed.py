@@ -62,6 +62,19 @@ def both_beat_both(seed: int = 0) -> Evidence:
     return Evidence("statistics", outcome, detail, leads)
 
 
+@faster.picture
+def figure_5(left, right):
+    script = content.figure("fig5")
+    left.figure.set_size_inches(*script.SIZE)
+    data = script.compute(T=1000, every=20, sweep_runs=100, rates=10)
+    script.draw((left, right), data)
+    return (
+        f"Left: f(x_t) with the printed rates, mean and one standard deviation of {int(data['runs'])} runs from ones. Right: "
+        f"E f(x_T) over the learning rate, for T = {', '.join(str(int(T)) for T in data['horizons'])}; which rate is best "
+        "depends on T."
+    )
+
+
 # -- as slow as SGD? -----------------------------------------------------------------------------------------------------
 
 same = Claim(

@@ -23,6 +23,7 @@ from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 from sympy import Abs, And, Eq, Implies, Ne, Not, Or, Symbol, symbols
 
 from efcheck import content
@@ -243,6 +244,29 @@ def plus_one_reaches_the_optimum_from_a_half_plane() -> Evidence:
 @theorem.printed
 def minus_one_reaches_the_optimum_from_a_half_plane() -> Evidence:
     return hit(-1)
+
+
+@theorem.picture
+def two_conventions_from_one_start(ax):
+    axis = np.linspace(-2, 4, 121)
+    first, second = np.meshgrid(axis, axis)
+    f = sum((float(a) * first + float(b) * second) ** 2 for a, b in aligned.ROWS)
+    ax.contour(axis, axis, f, levels=f.max() * np.linspace(0.05, 1, 10) ** 2, colors="#DCDCDC", linewidths=0.6)
+    x0, picks = (Fraction(3), Fraction(1)), (0, 1, 1, 0, 1, 0, 0, 1) * 5
+    rules = {0: [Fraction(3, 2 * (t + 1)) for t in range(len(picks))], 1: to_the_optimum(1)}
+    for zero, rule in rules.items():
+        path = exact.sign_sgd(aligned.on_rows(picks), x0, rule, zero=zero, T=len(picks))
+        look = {"color": "#D55E00", "linestyle": "--", "marker": "s"} if zero else {"color": "#000000", "marker": "o"}
+        ax.plot(*np.array(path, dtype=float).T, **look, markersize=3, label=f"sign(0) = {zero}", zorder=3 + zero)
+    ax.axline(tuple(map(float, x0)), slope=-1, color="#9A9A9A", linewidth=0.6)
+    ax.plot(0, 0, "*", color="#000000", markersize=9, zorder=9)
+    ax.set(xlabel="$x_1$", ylabel="$x_2$", xlim=(-1, 4), ylim=(-1, 3.5), aspect="equal")
+    ax.legend(loc="lower right")
+    return (
+        "The member with rows (1, -1), (2, -1), squared losses, from x_0 = (3, 1): with sign(0) = 0 and steps 3/(2 (t+1)) "
+        "signSGD moves along x_0 + R s (grey line) and not to x* (star). With sign(0) = 1 a step ends where l_1' = 0, and "
+        "the next leads to x*."
+    )
 
 
 @theorem.repaired

@@ -21,7 +21,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from sympy import Abs, And, Eq, Implies, Max, Min, Ne, Or, Symbol, symbols
+from sympy import Abs, And, Eq, Implies, Ne, Or, Symbol, symbols
 
 from efcheck import content
 from efcheck.claims import Claim, main
@@ -71,6 +71,11 @@ def one_dimension_is_solved_at_once() -> Evidence:
 
 
 @line_alone.repaired
+def those_runs_are_of_these_losses() -> Evidence:
+    return aligned.slopes_are_derivatives().covering("d = 1")
+
+
+@line_alone.repaired
 def in_one_dimension_the_sign_points_to_the_optimum() -> Evidence:
     """l' has the sign of r = a (x - x*), so sign(l'(r) a) = sign(x - x*); x* = 0."""
     h, m = Symbol("h", real=True), Symbol("m", positive=True)
@@ -86,7 +91,8 @@ def in_one_dimension_the_sign_points_to_the_optimum() -> Evidence:
 def a_bump_pushes_away() -> Evidence:
     """l has its one minimum at 0, but l' < 0 for r > 1: from x >= 2 the next x is x + gamma >= 2, and 4 for the step |x|."""
     x, g, step = Symbol("x", positive=True), Symbol("g", real=True), Symbol("gamma", nonnegative=True)
-    least = Implies(Ne(x1, 0), x1**2 / (1 + x1**4) > 0)
+    loss = x1**2 / (1 + x1**4)
+    least = And(Implies(Ne(x1, 0), loss > 0), Eq((loss.diff(x1) - aligned.rational_bump(x1)).simplify(), 0))
     away = And(aligned.rational_bump(x) < 0, Implies(g < 0, x - step * aligned.sgn(g, 0) >= x))
     return prove(And(least, away), [x >= 2], covers="the condition is needed")
 
@@ -115,8 +121,8 @@ def four_losses_have_their_one_minimum_at_zero() -> Evidence:
     """Then f(x) = sum_i l(<a_i, x - x*>) is least if and only if all <a_i, x - x*> = 0: at x* alone. E = exp(r) stands for r
     in log(1+E) + log(1+1/E) - 2 log 2 = log((1+E)^2/(4E)), which is positive if and only if (1+E)^2 > 4E."""
     r, E = Symbol("r", real=True), Symbol("E", positive=True)
-    huber = Min(Abs(r), 1) ** 2 / 2 + Max(Abs(r) - 1, 0)
-    least = And(*(Implies(Ne(r, 0), loss > 0) for loss in (r**2, huber, Abs(r))))
+    losses = [aligned.LOSSES[name].subs(aligned.r, r) for name in ("squared", "huber", "absolute")]
+    least = And(*(Implies(Ne(r, 0), loss > 0) for loss in losses))
     return prove(And(least, Implies(Ne(E, 1), (1 + E) ** 2 > 4 * E)), covers="losses")
 
 

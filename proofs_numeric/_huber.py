@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def scan(expression: Any, T: int) -> np.ndarray:
     """min_{t <= s} f'(x_t)^2 over the right side at s, for s = 0, ..., T; shape (T + 1, len(grid()))."""
     h, share, x = (np.array(column, dtype=float) for column in zip(*grid(), strict=True))
     right = sp.lambdify(LETTERS, expression, "numpy")
-    f0 = np.where(np.abs(x) <= 1, x * x / 2, np.abs(x) - 0.5)
+    f0 = np.array([float(value(start)) for _, _, start in grid()])
     least, e, rows = np.full(x.shape, np.inf), np.zeros_like(x), []
     for t in range(T + 1):
         g = slope(x)
@@ -109,6 +110,26 @@ def rebuild(gamma: Fraction, share: Fraction, x0: Fraction, T: int) -> Instance 
             return None
     xs, es = exact.ef_sgd(lambda t, z: (exact_slope(z[0]),), (x0,), [gamma] * T, lambda p: (messages[p[0]],))
     return Instance(gamma, share, x0, messages, [z for (z,) in xs], [z for (z,) in es])
+
+
+def difference(expression: Any, T: int = 8, stride: int = 211) -> tuple[float, int]:
+    """Largest difference of `scan` and the exact runs up to T at every so many points of the grid; how many were compared."""
+    ratio, points, far, count = scan(expression, T), grid(), 0.0, 0
+    for i in range(0, len(points), stride):
+        instance = rebuild(*points[i], T)
+        if instance is not None:
+            exactly = [float(instance.least(s) / instance.right(expression, s)) for s in range(T + 1)]
+            far, count = max(far, float(np.abs(ratio[:, i] - exactly).max())), count + 1
+    return far, count
+
+
+def is_antiderivative() -> bool:
+    """f(b) - f(a) = (b - a)(f'(a) + f'(b))/2 between multiples of 1/4, the kinks of f' among them; and f(0) = 0."""
+    points = [Fraction(k, 4) for k in range(-12, 13)]
+    pairs = pairwise(points)
+    return value(Fraction(0)) == 0 and all(
+        value(b) - value(a) == (b - a) * (exact_slope(a) + exact_slope(b)) / 2 for a, b in pairs
+    )
 
 
 def violations(expression: Any, T: int = 60) -> Iterator[tuple[int, Instance]]:

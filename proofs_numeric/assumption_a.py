@@ -95,6 +95,24 @@ def a_short_vector() -> Evidence:
     return Evidence("witness", outcome, detail, {"x": "1/4"})
 
 
+@sign.picture
+def the_error_along_a_ray(ax):
+    scale = np.geomspace(0.2, 20, 300)
+    for entries, n, look in (((1,) * 4, 4, "-"), ((1, 0, 0, 0), 1, "--"), ((1, 0, 0, 0), 4, ":")):
+        size, square = sum(entries) * scale, sum(entries) * scale**2  # ||x||_1 and ||x||^2
+        name = f"$x = s\\,({', '.join(map(str, entries))})$" + ("" if n == sum(entries) else ", sign(0) = 1")
+        ax.plot(scale, sign_error2(size, square, n) / square, linestyle=look, label=name)
+    ax.axhline(1, color="#6A6A6A", linewidth=0.8)
+    ax.set(
+        xscale="log", yscale="log", xlabel="$s$ (log)", ylabel=r"$\|\mathrm{sign}(x) - x\|^2/\|x\|^2$ (log)", ylim=(1e-2, 30)
+    )
+    ax.legend(loc="lower right", fontsize=6)
+    return (
+        "Along every ray the sign operator's relative error is above 1 for short vectors and tends to 1 for long ones, "
+        "while Assumption A asks for at most 1 - delta < 1 everywhere."
+    )
+
+
 @sign.printed
 def short_and_long_vectors_of_every_small_dimension() -> Evidence:
     """d = 1, ..., 6: (1/4, ..., 1/4) has the error 9 ||x||^2, (1000, ..., 1000) leaves delta <= 1 - (999/1000)^2."""

@@ -14,10 +14,11 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import combinations, product
 
+import numpy as np
 from sympy import Abs, And, Eq, Implies, Rational, Symbol, symbols
 
 from efcheck.claims import Claim, main
-from efcheck.compressors import QSGD, Blockwise, OneBit, RandomK, Scaled, ScaledSign, TernGrad, TopK
+from efcheck.compressors import QSGD, Blockwise, OneBit, RandomK, Scaled, ScaledSign, Sign, TernGrad, TopK
 from efcheck.evidence import Evidence, exact, prove
 
 OURS = "Section 4, Assumption A (ours: efcheck.compressors)"
@@ -303,6 +304,7 @@ def scaled_in_the_library() -> Evidence:
             if value > 0:
                 yield "unbiased", Scaled(RandomK(2, unbiased=True), a).delta(4), value
             yield "biased", Scaled(TopK(3), a).delta(4), 1 - (a * 0.5 + abs(1 - a)) ** 2
+        yield "unbiased", RandomK(3, unbiased=True).delta(4), 1 - 1 / 3  # omega = 4/3 - 1
 
     return numbers_agree(pairs(), "unbiased")
 
@@ -339,6 +341,7 @@ def blockwise_in_the_library() -> Evidence:
     pairs = [
         ("delta", Blockwise(ScaledSign(), (3, 5)).delta(8), 1 / 5),
         ("one-hot", float(1 - rest), 1 / 5),
+        ("C(0) = 0", float(np.abs(Sign(zero=1)(np.zeros(3))).sum()), 0.0),
         ("mixed", Blockwise((TopK(1), ScaledSign()), (2, 6)).delta(8), 1 / 6),
         ("omega", Blockwise(TernGrad(), (4, 9)).omega(13), 1.0),
     ]

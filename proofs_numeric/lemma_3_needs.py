@@ -59,6 +59,24 @@ def the_memory_keeps_the_old_step() -> Evidence:
     return exceeds(es[2][0] ** 2, right, "C(p) = p/2 (delta = 3/4), g = 1, gamma = 1, 1/100, t = 2", e=es[2][0])
 
 
+@changing.picture
+def the_memory_decays_by_q_alone(ax):
+    share, cut, T = Fraction(9, 10), 25, 80
+    steps = [Fraction(1) if t < cut else Fraction(1, 100) for t in range(T)]
+    _, es = exact.ef_sgd(lambda t, x: (1,), (0,), steps, lambda p: (p[0] * (1 - share),))
+    t = range(1, T + 1)
+    for now, name, look in ((steps, "with the step in use", "--"), ([max(steps)] * T, "with the largest step", ":")):
+        right = [float(right_side(1 - share**2, step, Fraction(1))) for step in now]
+        ax.plot(t, right, linestyle=look, color="#D55E00" if look == "--" else "#009E73", label=f"right side {name}")
+    ax.plot(t, [float(e) ** 2 for (e,) in es[1:]], color="#000000", label="$e_t^2$")
+    ax.set(yscale="log", xlabel="$t$", ylabel="(log)", ylim=(1e-3, 1e4))
+    ax.legend(loc="upper right", fontsize=6)
+    return (
+        f"C(p) = (1 - q) p with q = {share}, g = 1, and a step that falls from 1 to 1/100 at t = {cut}: the memory falls by "
+        "q a step, the bound with the step in use at once."
+    )
+
+
 @changing.repaired
 def the_sum_over_all_steps() -> Evidence:
     """S_t = sum_{i<t} q^{t-i} gamma_i sigma has S_{t+1} = q (S_t + gamma_t sigma): the next bound; S_0 = 0."""

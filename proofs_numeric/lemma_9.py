@@ -212,7 +212,7 @@ def noisy_solutions() -> list[Fraction]:
         end, first = noisy_run(sign)[-1], multiplicative(sign, (Fraction(0), Fraction(0)))
         if end[0] != 1 or end[0] * first[1] != end[1] * first[0]:
             return []
-        lengths.append(end[0] ** 2 + end[1] ** 2)
+        lengths.append(sum(c * c for c in end))
     here = (Fraction(3), Fraction(5))
     average = [sum(pair) / 2 for pair in zip(multiplicative(1, here), multiplicative(-1, here), strict=True)]
     return lengths if average == [4, 0] else []

@@ -20,7 +20,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from sympy import And, Eq, Ge, Implies, Matrix, Min, Piecewise, Symbol, symbols
+from sympy import And, Eq, Ge, Implies, Matrix, Min, Piecewise, Symbol, linear_eq_to_matrix, symbols
 
 from efcheck import content
 from efcheck.claims import Claim, main
@@ -78,6 +78,31 @@ def another_separator_has_a_larger_margin() -> Evidence:
     detail = f"a = (1, 0, 0), (-2, -1, 0), y = (1, -1): A^+ y = {tuple(x)} has margin^2 {ours}, w = {tuple(w)} has {other}"
     data = {"x": list(x), "w": list(w), "margin2": [ours, other], "multipliers": multipliers(ROWS, LABELS)}
     return Evidence("witness", "refuted" if worse else "supported", detail, data)
+
+
+@margin.picture
+def the_two_separators(ax):
+    points = np.array(ROWS, dtype=float)[:, :2]
+    for point, label in zip(points, LABELS, strict=True):
+        ax.plot(*point, "P" if label > 0 else "_", color="#000000", markersize=9, zorder=5)
+    across = np.array([-4.0, 4.0])
+    for w, name, color, look in (
+        (least_norm(ROWS, LABELS), "least norm", "#D55E00", "--"),
+        (Matrix([1, 0, 0]), "$w$", "#0072B2", "-"),
+    ):
+        unit = np.array(w, dtype=float)[:2, 0] / float(w.norm())
+        reach = float(squared_margin(ROWS, LABELS, w)) ** 0.5
+        for shift, width in ((0, 1.3), (-reach, 0.5), (reach, 0.5)):
+            ends = shift * unit[:, None] + np.array([-unit[1], unit[0]])[:, None] * across
+            ax.plot(
+                *ends, color=color, linestyle=look, linewidth=width, label=f"{name}: margin {reach:.3g}" if shift == 0 else None
+            )
+    ax.set(xlim=(-3, 2), ylim=(-2, 2), xlabel="first coordinate", ylabel="second coordinate", aspect="equal")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    return (
+        "The two points (plus and minus: their labels), the separator of the least-norm solution and that of w = (1, 0, 0), "
+        "each with its margin on both sides (thin). The least-norm one has both points on its margin, and a smaller one."
+    )
 
 
 @margin.repaired
@@ -176,17 +201,17 @@ def wilson_alpha():
     first = (gram(1, 1, True) - gram(1, 1, False)) * plus + k * gram(1, 1, False) * plus + l * gram(1, -1, False) * minus - 1
     own = gram(-1, -1, True) - gram(-1, -1, False)
     second = own * minus + l * gram(-1, -1, False) * minus + k * gram(1, -1, False) * plus + 1
-    system = Matrix(
-        [[e.coeff(v) if v in e.free_symbols else 0 for v in (plus, minus)] for e in (first.expand(), second.expand())]
-    )
-    return system.inv() * Matrix([1, -1])
+    system, right = linear_eq_to_matrix([first, second], [plus, minus])
+    return system.inv() * right
 
 
 @wilson.printed
 def all_multipliers_are_positive() -> Evidence:
     """lambda = (alpha_+, -alpha_-) = (4l + 5, 4k + 1)/((3k + 1)(3l + 5) - kl) > 0: every point is a support vector."""
     plus, minus = wilson_alpha()
-    return span.named("alpha_+ > 0 > alpha_-", prove(And(plus > 0, -minus > 0), covers="signs"))
+    det = (3 * k + 1) * (3 * l + 5) - k * l
+    formula = And(Eq((plus * det - 4 * l - 5).simplify(), 0), Eq((minus * det + 4 * k + 1).simplify(), 0))
+    return span.named("alpha_+ > 0 > alpha_-", prove(And(formula, plus > 0, -minus > 0), covers="signs"))
 
 
 @wilson.printed

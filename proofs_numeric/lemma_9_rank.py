@@ -62,8 +62,8 @@ def the_pseudoinverse_solves_in_the_row_space() -> Evidence:
     count = 0
     for entries in product((0, 1), repeat=6):
         M = Matrix(2, 3, entries)
-        for second in (1, -1):
-            target = Matrix([1, second])
+        for labels in ((1, 1), (1, -1)):
+            target = Matrix(labels)
             point = M.pinv() * target
             solvable = M.row_join(target).rank() == M.rank()
             if M.col_join(point.T).rank() != M.rank() or solvable != (lemma_9.loss(M, point, target) == 0):

@@ -42,7 +42,7 @@ def momentum_step(x, m, g, gamma):
 
 
 def gradient(t: int, x: Vector) -> Vector:
-    r = 2 * (ROW[0] * x[0] + ROW[1] * x[1] - 1)
+    r = 2 * (sum(a * b for a, b in zip(ROW, x, strict=True)) - 1)
     return (r * ROW[0], r * ROW[1])
 
 
@@ -151,7 +151,8 @@ def example(name: str, compress: Callable[[Vector], Vector], gamma: Fraction) ->
     """One step to loss 0 and off the line of g_0."""
     x, g = first_step(compress, gamma)
     solved, off, length = gradient(1, x) == (0, 0), cross(x, g) != 0, x[0] ** 2 + x[1] ** 2
-    shown = solved and off and length > LEAST
+    shortest = gradient(0, tuple(LEAST * a for a in ROW)) == (0, 0)  # the solution on the line of a, of square LEAST
+    shown = solved and off and shortest and length > LEAST
     detail = (
         f"f = (2 x_1 + x_2 - 1)^2, {name}, gamma = {gamma}: x_1 = ({x[0]}, {x[1]}), "
         f"f = {'0' if solved else 'not 0'}, {'off' if off else 'on'} the line of (2, 1), ||x||^2 = {length}, least {LEAST}"
@@ -218,11 +219,13 @@ def without_bias_the_mean_stays() -> Evidence:
 
 @reason.printed
 def exact_means_agree() -> Evidence:
-    """All paths of four steps of unbiased random-1, gamma = 1/16."""
-    law = [(Fraction(1), (Fraction(0), Fraction(0)))]
+    """All paths of four steps of unbiased random-1, gamma = 1/16: their mean is SGD's iterate, as the gradient is affine."""
+    x, gamma = (Fraction(0), Fraction(0)), Fraction(1, 16)
+    law = [(Fraction(1), x)]
     for t in range(4):
-        law = mean_step(both_draws, law, Fraction(1, 16))
-        if cross(average(law), ROW) != 0:
+        law = mean_step(both_draws, law, gamma)
+        x = tuple(a - gamma * b for a, b in zip(x, gradient(t, x), strict=True))
+        if average(law) != x or not any(x) or cross(x, ROW) != 0:
             return Evidence("witness", "refuted", f"random-1: E x_{t + 1} = {text_of(average(law))}", covers="unbiased")
     return Evidence("exact", "supported", f"{len(law)} paths of random-1: E x_4 = {text_of(average(law))}", covers="unbiased")
 

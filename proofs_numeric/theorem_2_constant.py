@@ -16,6 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sympy as sp
 from sympy import And, Eq, Rational, Symbol, sqrt, symbols
 
@@ -115,6 +116,24 @@ def the_largest_ratio() -> Evidence:
     value = s + (1 - s**2) ** 2
     best = value.subs(s, Rational(67, 80)) * Rational(1079, 1000) < 1
     return prove(And(value * Rational(10792, 10000) > 1, best), [s <= 1], covers="largest ratio")
+
+
+@printed.picture
+def left_over_right_for_every_delta(ax: Any) -> str:
+    share = np.linspace(0, 1, 400, endpoint=False)  # q
+    at = (1 - share) / (1 + share)
+    for bound, name, look in ((THEOREM_2.printed, "printed", "--"), (THEOREM_2.repaired, "repaired", ":")):
+        right = np.broadcast_to(sp.lambdify(s, limit_of(bound.expression), "numpy")(at), at.shape)
+        ax.plot(
+            1 - share**2, 1 / right, color="#D55E00" if look == "--" else "#009E73", linestyle=look, label=f"{name} right side"
+        )
+    ax.axhline(1, color="#6A6A6A", linewidth=0.6)
+    ax.set(xlabel=r"$\delta$", ylabel=r"left over right side, $T \to \infty$", xlim=(0, 1))
+    ax.legend(loc="lower left")
+    return (
+        "The orbits with gamma L = 2 s, the smallest step that keeps |f'(x_t)| = sigma: ratio of sigma^2 to the right sides "
+        "of Theorem II without f0. Above 1 the printed theorem is false: these orbits show it for delta near 1."
+    )
 
 
 repaired = Claim(

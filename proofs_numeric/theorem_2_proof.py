@@ -22,7 +22,7 @@ from typing import Any
 from sympy import And, Eq, Symbol, simplify, sqrt, symbols
 
 from efcheck import content
-from efcheck.bounds import REMARK_4_SGD, THEOREM_2, L, T, delta, f0, gamma, sigma
+from efcheck.bounds import LEMMA_3, REMARK_4_SGD, THEOREM_2, L, T, delta, f0, gamma, sigma
 from efcheck.claims import Claim, main
 from efcheck.evidence import Evidence, exact, prove
 
@@ -134,7 +134,7 @@ def both_orders_added() -> Evidence:
 @lipschitz.repaired
 def lemma_3_put_in() -> Evidence:
     m, D = symbols("m D", nonnegative=True)
-    loose = 4 * gamma**2 * sigma**2 * (1 - delta) / delta**2
+    loose = LEMMA_3.printed.expression
     return prove(L**2 * loose >= D, [delta <= 1, L**2 * m >= D, m <= loose])
 
 

@@ -17,6 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sympy as sp
 from sympy import And, Eq, Rational, Symbol, symbols
 
@@ -154,6 +155,23 @@ def exact_runs_attain_it() -> Evidence:
             if left != right:
                 return Evidence("witness", "refuted", f"q = {share}, T = {steps - 1}: f(xbar) = {left}, bound {right}")
     return Evidence("exact", "supported", "attained in 24 exact runs", covers="the run")
+
+
+@attained.picture
+def exact_runs_on_the_sharp_bound(ax: Any) -> str:
+    t = np.arange(41)
+    for share, color, look, mark in ((0.25, "#000000", "-", "o"), (0.5, "#0072B2", "--", "s"), (0.75, "#D55E00", "-.", "^")):
+        at = {"T": t, "gamma": 1 / (t + 1), "R": 1.0, "sigma": 1.0, "delta": 1 - share**2}
+        printed = THEOREM_3.printed(**at)
+        ax.plot(t, THEOREM_3.sharp(**at) / printed, color=color, linestyle=look, label=f"$q = {share}$")
+        runs = [float(exact_run(Fraction(share), int(s) + 1)[0]) / printed[s] for s in t[::5]]
+        ax.plot(t[::5], runs, mark, color=color, markersize=3.5)
+    ax.set(xlabel="$T$", ylabel="share of the printed right side", ylim=(0, 1.02), xlim=(-0.5, 40.5))
+    ax.legend(loc="lower right")
+    return (
+        "Lines: the sharp bound over the printed one, gamma = R/(sigma (T+1)), q = sqrt(1 - delta). Marks: f(xbar_T) - f* "
+        "of exact runs on f = |x| with C(p) = (1 - q) p, also over the printed one: they are on the lines."
+    )
 
 
 unavoidable = Claim(

@@ -200,6 +200,17 @@ def test_a_constant_of_the_module_reaches_the_checks_that_use_it(tmp_path: Path)
     assert {p.place.old for p in found.planted} == {"1", "ONE + ONE"} and found.share == 1
 
 
+def test_a_check_that_is_a_lambda_rests_on_what_its_statement_uses(tmp_path: Path) -> None:
+    body = GOOD + "\nFACTORS = {'twice': 2, 'thrice': 3}\n\ndef registered(factor):\n"
+    body += "    good.printed(lambda: prove(Eq(factor * x - 5 * x, (factor - 5) * x), kind='identity'))\n\n"
+    body += "for name, factor in FACTORS.items():\n    registered(factor)\n"
+    body += "    good.printed(lambda n=name, f=factor: prove(Eq(f, {'twice': 2, 'thrice': 3}[n]), kind='identity'))\n"
+    found = mutate([source(tmp_path, body)], mutants=100, keep=lambda place: place.function in ("", "registered"))
+    lines = {(p.place.function, p.place.old) for p in found.planted}
+    assert {("", "2"), ("", "3"), ("registered", "factor - 5"), ("registered", "factor * x")} <= lines
+    assert found.share == 1
+
+
 def test_an_error_in_a_sibling_that_is_loaded_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "_shared.py").write_text("def double(z):\n    return 2 * z\n")
     body = (
@@ -222,7 +233,7 @@ def test_a_reason_that_is_written_down_explains_and_keeps_nothing_else_quiet(tmp
     bare = mutate([path], mutants=10)
     first = next(p for p in bare.planted if not p.reason and not p.noticed)
     entry = f'[[change]]\nfile = "{first.place.file}"\nfunction = "triple"\n'
-    change = f'change = "{first.place.old} -> {first.change.new}"\nreason = "by design"\n'
+    change = f'changes = ["[{first.place.old} -> {first.change.new}]"]\nreason = "by design"\n'
     (tmp_path / "equivalent_changes.toml").write_text(entry + change)
     told = mutate([path], mutants=10)
     assert [p.reason for p in told.planted if p.diff == first.diff] == ["by design"]

@@ -139,7 +139,7 @@ def test_a_single_bad_horizon_or_step_is_found(rates: ModuleType) -> None:
 def test_count_of_level_horizons_is_that_of_the_signs(rates: ModuleType, other: Fraction, count: int) -> None:
     T = np.arange(1, 40_000)
     ahead = rates.laws.sgd_mean(0.001, T) < rates.laws.sgd_mean(float(other), T)
-    assert rates.zeros(F(1, 1000), other) == np.count_nonzero(ahead[1:] != ahead[:-1]) == count
+    assert rates.zeros(F(1, 1000), other) - 1 == np.count_nonzero(ahead[1:] != ahead[:-1]) == count  # less T = 0
 
 
 def test_reach_of_sgd_bounds_a_grid_of_steps(speed: ModuleType) -> None:

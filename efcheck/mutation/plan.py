@@ -111,7 +111,8 @@ def plan_of(
 
 
 def _tainted(sources: dict[str, Source], start: str, names: Sequence[str]) -> set[tuple[str, int]]:
-    """(path, line) of the functions that use one of these names, or one that a statement of a module makes of them."""
+    """(path, line) of the functions that use one of these names, or one that a statement of a module makes of them; and of a
+    module's statements that use one: a check that they register may be a lambda."""
     found: set[tuple[str, int]] = set()
     tainted = {start: set(names)}
     todo = [start]
@@ -135,6 +136,8 @@ def _tainted(sources: dict[str, Source], start: str, names: Sequence[str]) -> se
                         known |= names_in(node.target)
                     elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                         known.add(node.name)
+                    elif isinstance(node, (ast.For, ast.Expr)):
+                        found |= {(other, inner.lineno) for inner in ast.walk(node) if isinstance(inner, ast.stmt)}
             if len(known) > before:
                 todo.append(other)
     return found

@@ -225,7 +225,7 @@ def _mixed(seed: int, text: str) -> str:
 
 
 def _explained(folders: Iterable[Path]) -> dict[tuple[str, str, str], str]:
-    """(file, function, "old -> new") -> why no check can notice it."""
+    """(file, function, part of the changed line as printed) -> why no check can notice it."""
     found: dict[tuple[str, str, str], str] = {}
     for folder in sorted(folders):
         path = folder / EXPLAINED
@@ -233,13 +233,15 @@ def _explained(folders: Iterable[Path]) -> dict[tuple[str, str, str], str]:
             continue
         try:
             entries = tomllib.loads(path.read_text(encoding="utf-8")).get("change", [])
-            found |= {(e["file"], e["function"], e["change"]): e["reason"] for e in entries}
+            found |= {(e["file"], e["function"], change): e["reason"] for e in entries for change in e["changes"]}
         except (tomllib.TOMLDecodeError, KeyError) as error:
-            raise argument_error(str(path), "hold [[change]] tables of file, function, change, reason", str(error)) from None
+            raise argument_error(str(path), "hold [[change]] tables of file, function, changes, reason", str(error)) from None
     return found
 
 
 def _with_reason(planted: Planted, known: dict[tuple[str, str, str], str]) -> Planted:
     place = planted.place
-    key = (place.file, place.function, f"{place.old} -> {planted.change.new}")
-    return replace(planted, reason=known[key]) if not planted.noticed and key in known else planted
+    for (file, function, part), reason in known.items():
+        if not planted.noticed and (file, function) == (place.file, place.function) and part in planted.diff:
+            return replace(planted, reason=reason)
+    return planted

@@ -136,7 +136,26 @@ def _install(files: dict[str, str], watch: dict[str, int]) -> set[int]:
     return hits
 
 
+class _Lambdas(ast.NodeTransformer):
+    """A lambda that is a check, or a part of one, runs later than its statement: it records that statement when it does."""
+
+    def __init__(self, base: int) -> None:
+        self.base, self.statement = base, ast.stmt()
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        before = self.statement
+        if isinstance(node, ast.stmt):
+            self.statement = node
+        found: ast.AST = self.generic_visit(node)
+        if isinstance(found, ast.Lambda):
+            both = ast.Tuple([_hit(self.statement, self.base).value, found.body], ast.Load())
+            found.body = ast.Subscript(both, ast.Constant(1), ast.Load())
+        self.statement = before
+        return found
+
+
 def _watch(tree: ast.AST, base: int) -> None:
+    _Lambdas(base).visit(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             text = node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
@@ -157,7 +176,7 @@ def _watched(body: list[ast.stmt], base: int) -> list[ast.stmt]:
     return found
 
 
-def _hit(node: ast.stmt, base: int) -> ast.stmt:
+def _hit(node: ast.stmt, base: int) -> ast.Expr:
     call = ast.Call(ast.Name(_HIT, ast.Load()), [ast.Constant(base + node.lineno)], [])
     return ast.copy_location(ast.Expr(call), node)
 
