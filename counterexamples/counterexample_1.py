@@ -9,23 +9,20 @@ Idea        The identities ignore the constraint that the example itself states:
             the lattice {-1, ..., -1/m, 0, 1/m, ..., 1}, so the stationary laws are exact: signSGD's is geometric with ratio
             3 and sits at the worst end for every m; SGD's tightens around the best one as gamma -> 0, but for gamma = 1
             and 1/2 SGD, too, ends above its start.
-Conventions none: g is never 0 (batches can be: then stated).
+Conventions none: g is never 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import pairwise
-from math import comb
 
 import numpy as np
-from sympy import Abs, And, Eq, Implies, Max, Min, Piecewise, Rational, Symbol
+from sympy import And, Eq, Implies, Max, Min, Rational, Symbol
 
 from efcheck.claims import Claim, main
-from efcheck.compressors import ScaledSign
 from efcheck.evidence import Evidence, dkw, prove
-from efcheck.methods import EFSGD, SGD, BestStep, SignSGD
+from efcheck.methods import SGD, SignSGD
 from efcheck.problems import Linear1D
 from efcheck.simulate import simulate
 
@@ -364,91 +361,6 @@ def where_the_two_methods_live(left, right):
         f"Left: the solved stationary laws for gamma = 1/{m}: signSGD is near x = 1, where f is largest, SGD near x* = -1. "
         "Right: E f - f* under them: as gamma falls, SGD's goes to 0 and signSGD's to the largest value of f."
     )
-
-
-# -- with feedback, and with tuning --------------------------------------------------------------------------------------
-
-feedback = Claim(
-    "counterexample-1-ef",
-    "Sections 1 and 3 (error feedback fixes the example)",
-    "in one dimension, so on Counterexample 1, the iterates of EF-SIGNSGD are those of SGD, and its memory stays 0",
-)
-
-
-@feedback.printed
-def the_compressor_is_the_identity() -> Evidence:
-    p = Symbol("p", real=True)
-    signed = Piecewise((1, p >= 0), (-1, True))
-    return prove(Eq(Abs(p) * signed, p), covers="one step, from e = 0").covering("one step, from e = 0")
-
-
-@feedback.printed
-def simulated_runs_coincide_bit_for_bit(seed: int = 0) -> Evidence:
-    runs = {"runs": 500, "seed": seed, "record": ("x", "e_norm"), "x0": np.zeros(1)}
-    ef = simulate(Linear1D(), EFSGD(0.3, ScaledSign()), 200, **runs)
-    plain = simulate(Linear1D(), SGD(0.3), 200, **runs)
-    same = np.array_equal(ef["x"], plain["x"]) and not ef["e_norm"].any()
-    detail = f"{'equal' if same else 'different'} iterates in 500 runs of 200 steps, e = 0"
-    return Evidence("exact", "supported" if same else "refuted", detail, covers="one step, from e = 0")
-
-
-tuning = Claim(
-    "counterexample-1-tuning",
-    "Section 3, after Remark 1",
-    "increasing the batch-size or tuning the step-size may still allow convergence",
-    repaired="batches of 3 turn the drift of SIGNSGD towards x* (those of 2 and 6 do not), and its stationary "
-    "f - f* then falls with gamma; the step x_t + 1 reaches x* and stays: P(not there at t) <= (3/4)^t",
-    expect="supported",
-)
-
-
-def batch_drift(b: int, zero: int = 0) -> Fraction:
-    """E sign(mean of b gradients): 4 k - (b - k) with k ~ Binomial(b, 1/4); sign(0) = zero."""
-    quarter = Fraction(1, 4)
-    mass = (comb(b, k) * quarter**k * (1 - quarter) ** (b - k) for k in range(b + 1))
-    return sum((p * (sgn(5 * k - b) or zero) for k, p in enumerate(mass)), Fraction(0))
-
-
-@tuning.printed
-def the_best_step_reaches_it(seed: int = 0) -> Evidence:
-    problem = Linear1D()
-    trace = simulate(problem, SignSGD(BestStep(problem)), 200, runs=2000, seed=seed, every=200)
-    there = int((trace["f"][-1] == problem.f_star).sum())
-    outcome = "supported" if there == 2000 else "undecided"  # all of them but for a chance of 2000 (3/4)^200 = 2e-22
-    return Evidence("statistics", outcome, f"{there} of 2000 runs with line search end at x* exactly")
-
-
-@tuning.repaired
-def batches_of_three_turn_the_drift() -> Evidence:
-    drifts = {b: batch_drift(b) for b in range(1, 9)}
-    good = drifts[3] > 0 and drifts[1] < 0 and drifts[2] < 0 and drifts[6] < 0
-    detail = f"E sign: {', '.join(f'{float(v):+.3f} (b={b})' for b, v in drifts.items())}; sign(0) = 0"
-    data = {str(b): v for b, v in drifts.items()}
-    return Evidence("exact", "proved" if good else "refuted", detail, data, covers="drift")
-
-
-@tuning.repaired
-def their_stationary_objective_falls_with_gamma() -> Evidence:
-    """A birth-death chain: down w.p. q = 37/64, up w.p. 1 - q, so pi_k ~ ((1-q)/q)^k; checked against detailed balance."""
-    q = (1 + batch_drift(3)) / 2
-    gaps = {}
-    for m in (2, 4, 8, 16, 32):
-        weights = [((1 - q) / q) ** k for k in range(2 * m + 1)]
-        if any(weights[k] * (1 - q) != weights[k + 1] * q for k in range(2 * m)):
-            return Evidence("exact", "refuted", "the law is not stationary", covers="objective")
-        gaps[m] = expected_gap([w / sum(weights) for w in weights])
-    falls = all(small < large for large, small in pairwise(gaps.values())) and gaps[32] < Fraction(1, 40)
-    detail = "batch 3: E f - f* = " + ", ".join(f"{float(g):.4f} (gamma = 1/{m})" for m, g in gaps.items())
-    return Evidence("exact", "proved" if falls else "refuted", detail, gaps, covers="objective")
-
-
-@tuning.repaired
-def a_step_size_that_knows_x_reaches_the_minimum() -> Evidence:
-    """gamma_t = x_t + 1: g = 4 (w.p. 1/4, independent of the past) leads to -1 at once; at -1 the step is 0."""
-    reach = And(
-        Eq(project(x - (x + 1) * sgn(4)), -1), *(Eq(project(x - (x + 1) * sgn(g)).subs(x, -1), -1) for g, _ in OUTCOMES)
-    )
-    return prove(reach, [feasible], covers="step")
 
 
 if __name__ == "__main__":

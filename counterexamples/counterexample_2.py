@@ -13,16 +13,14 @@ Conventions sign(0) inside the subgradient decides. In the update it does not ma
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise, product
 
 import numpy as np
 from sympy import Abs, And, Eq, Implies, Not, Or, Piecewise, Symbol
 
 from efcheck import content
 from efcheck.claims import Claim, main
-from efcheck.compressors import ScaledSign
 from efcheck.evidence import Evidence, exact, prove
-from efcheck.methods import EFSGD, BestStep, SignSGD
+from efcheck.methods import BestStep, SignSGD
 from efcheck.problems import NonSmooth2D
 from efcheck.simulate import simulate
 
@@ -371,51 +369,6 @@ def the_subgradient_inequality_holds() -> Evidence:
         g1, g2 = subgradient(x1, x2, zero)
         holds.append(at_y >= f(x1, x2) + g1 * (y1 - x1) + g2 * (y2 - x2))
     return prove(And(*holds), [eps < 1], covers="convexity")
-
-
-feedback = Claim(
-    "counterexample-2-ef",
-    "Sections 1, 3 and 4 (error feedback fixes the example)",
-    "EF-SIGNSGD with a constant step converges on Counterexample 2 to a neighbourhood of x* that shrinks with gamma, under "
-    "every sign(0)",
-    expect="supported",
-)
-
-
-@feedback.printed
-def exact_runs_fall_below_a_tenth_of_the_start() -> Evidence:
-    """gamma = 1/40, 400 steps on Fractions, epsilon = 1/2."""
-    epsilon, ratios = Fraction(1, 2), {}
-    for zero in CONVENTIONS:
-        gammas = [Fraction(1, 40)] * 400
-        xs, _ = exact.ef_sgd(fractional_subgradient(epsilon, zero), (Fraction(1), Fraction(1)), gammas, exact.scaled_sign)
-        tail = [fractional_f(epsilon, x) for x in xs[-100:]]
-        ratios[str(zero)] = sum(tail) / len(tail)  # f(x_0) = 1
-    good = all(r < Fraction(1, 10) for r in ratios.values())
-    detail = "mean f of the last 100 of 400 exact steps over f(x_0): " + ", ".join(
-        f"{float(r):.3f} (sign(0)={z})" for z, r in ratios.items()
-    )
-    return Evidence("exact", "supported" if good else "undecided", detail, {k: float(v) for k, v in ratios.items()})
-
-
-@feedback.printed
-def smaller_steps_end_lower_for_every_epsilon() -> Evidence:
-    """Mean f of the second half of 2.5/(epsilon gamma) steps: x1 + x2 falls by 2 epsilon gamma a step, from 2 to 0."""
-    worst = []
-    for gamma_value in (0.1, 0.02, 0.004):
-        ends = []
-        for epsilon, zero in product((0.05, 0.35, 0.65, 0.95), CONVENTIONS):
-            T = int(2.5 / (epsilon * gamma_value))
-            trace = simulate(NonSmooth2D(epsilon, zero=zero), EFSGD(gamma_value, ScaledSign()), T)
-            ends.append(float(trace["f"][T // 2 :].mean() / trace["f"][0, 0]))
-        worst.append(max(ends))
-    good = all(b < 0.5 * a for a, b in pairwise(worst)) and worst[-1] < 0.1
-    detail = (
-        "largest mean f / f(x_0) over epsilon and sign(0): "
-        + ", ".join(f"{w:.2g}" for w in worst)
-        + " at gamma = 0.1, 0.02, 0.004"
-    )
-    return Evidence("search", "supported" if good else "undecided", detail, {"worst": worst})
 
 
 if __name__ == "__main__":

@@ -21,9 +21,8 @@ from sympy import And, Eq, Ge, Implies, Or, Piecewise, Rational, Symbol
 
 from efcheck import content
 from efcheck.claims import Claim, main
-from efcheck.compressors import ScaledSign
 from efcheck.evidence import Evidence, exact, prove
-from efcheck.methods import EFSGD, BestStep, SignSGD
+from efcheck.methods import BestStep, SignSGD
 from efcheck.problems import LeastSquares2D
 from efcheck.simulate import simulate
 
@@ -319,7 +318,7 @@ def simulated_line_search_stays(seed: int = 0) -> Evidence:
     return Evidence("search", outcome, f"max |x_t - x_0| = {farthest:.1g} in 600 runs", covers="line search")
 
 
-# -- the optimum, and error feedback -------------------------------------------------------------------------------------
+# -- the optimum ---------------------------------------------------------------------------------------------------------
 
 minimum = Claim("counterexample-3-minimum", SECTION, "x* = (0, 0) is the one minimum of f")
 
@@ -343,25 +342,6 @@ def both_sides() -> Evidence:
     rest = f(y1, y2) - f(x1, x2) - f(x1, x2).diff(x1) * (y1 - x1) - f(x1, x2).diff(x2) * (y2 - x2)
     bound = 4 * ((y1 - x1) ** 2 + (y2 - x2) ** 2)
     return prove(And(rest >= 0, rest <= bound), [eps < 1])
-
-
-feedback = Claim(
-    "counterexample-3-ef",
-    "Sections 1, 3 and 4 (error feedback fixes the example)",
-    "EF-SIGNSGD converges to x* on Counterexample 3 (constant step size, every draw)",
-    expect="supported",
-)
-
-
-@feedback.printed
-def every_run_ends_near_the_optimum(seed: int = 0) -> Evidence:
-    """All gradients vanish at x*, so a constant step converges; gamma = 0.05, 1000 runs, three epsilon."""
-    worst = 0.0
-    for epsilon in (0.2, 0.5, 0.9):
-        trace = simulate(LeastSquares2D(epsilon), EFSGD(0.05, ScaledSign()), 3000, runs=1000, seed=seed, every=3000)
-        worst = max(worst, float(trace["f"][-1].max() / trace["f"][0, 0]))
-    outcome = "supported" if worst < 1e-6 else "undecided"
-    return Evidence("search", outcome, f"largest f(x_3000)/f(x_0) in 3000 runs: {worst:.1e}", {"worst": worst})
 
 
 if __name__ == "__main__":

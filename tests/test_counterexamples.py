@@ -19,12 +19,18 @@ from efcheck.methods import CompressedSGD
 F = Fraction
 FOLDER = Path(__file__).parents[1] / "counterexamples"
 FILES = sorted(FOLDER.glob("counterexample_*.py"))
-CLAIMS = {claim.id: claim for file in FILES for claim in collect(file)}
+SOLVED = FOLDER / "solved.py"
+CLAIMS = {claim.id: claim for file in (*FILES, SOLVED) for claim in collect(file)}
 
 
 @pytest.fixture
 def module() -> Callable[[int], ModuleType]:
     return lambda number: content.load(FOLDER / f"counterexample_{number}.py")
+
+
+@pytest.fixture
+def solved() -> ModuleType:
+    return content.load(SOLVED)
 
 
 def verdicts(id: str) -> list[str]:
@@ -35,7 +41,7 @@ def test_there_are_three_files_with_claims_of_their_own_prefix() -> None:
     assert [file.stem for file in FILES] == [f"counterexample_{i}" for i in (1, 2, 3)]
     for file in FILES:
         assert all(claim.id.startswith(file.stem.replace("_", "-")) for claim in collect(file))
-    assert len(CLAIMS) == sum(len(collect(file)) for file in FILES) >= 22
+    assert len(CLAIMS) == sum(len(collect(file)) for file in (*FILES, SOLVED)) >= 22
 
 
 # --- witnesses, recomputed without efcheck's engine
@@ -115,14 +121,12 @@ def test_counterexample_1_simulation_refutes_a_law_of_another_ratio(
     assert module(1).the_solved_law_is_the_geometric_one().outcome == "refuted"
 
 
-def test_counterexample_1_compressor_that_halves_is_not_sgd(
-    module: Callable[[int], ModuleType], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counterexample_1_compressor_that_halves_is_not_sgd(solved: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     class Half:
         def __call__(self, v: Any, rng: object = None) -> Any:
             return np.asarray(v) / 2
 
-    monkeypatch.setattr(module(1), "ScaledSign", Half)
+    monkeypatch.setattr(solved, "ScaledSign", Half)
     assert verdicts("counterexample-1-ef") == ["refuted"]
 
 
@@ -161,17 +165,17 @@ def forgetful(gradient: Any, x0: Any, gammas: Any, compress: Any) -> Any:
 
 
 def test_counterexample_2_without_feedback_is_not_solved_in_exact_runs(
-    module: Callable[[int], ModuleType], monkeypatch: pytest.MonkeyPatch
+    solved: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module(2).exact, "ef_sgd", forgetful)
-    assert module(2).exact_runs_fall_below_a_tenth_of_the_start().outcome == "undecided"
+    monkeypatch.setattr(solved.exact, "ef_sgd", forgetful)
+    assert solved.exact_runs_fall_below_a_tenth_of_the_start().outcome == "undecided"
 
 
 @pytest.mark.parametrize("number", [2, 3])
 def test_counterexamples_without_feedback_are_not_solved_in_simulation(
-    module: Callable[[int], ModuleType], monkeypatch: pytest.MonkeyPatch, number: int
+    solved: ModuleType, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr(module(number), "EFSGD", CompressedSGD)
+    monkeypatch.setattr(solved, "EFSGD", CompressedSGD)
     assert verdicts(f"counterexample-{number}-ef") == ["undecided"]
 
 
