@@ -38,15 +38,17 @@ def falsify(bound: str | None, out: Path | None, minutes: float, form: str, scal
     if list_them:
         click.echo("\n".join(NAMES))
         return 0
-    target(bound or "none", form)
+    goal = target(bound or "none", form)
     if out is not None:
         _make(out)
     with _Progress() as progress:
         found = search(bound or "none", form, scale, minutes, seed, progress)
     click.echo(f"{found.outcome}: {found.detail}")
+    if goal.reading:
+        click.echo(f"read as: {goal.reading}")
     if found.outcome != "refuted":
         for name, reading in READINGS.items():
-            if reading.bound == bound:
+            if reading.bound == goal.bound.name and name != bound:
                 click.echo(f"another reading: {name}, {reading.text}")
         return 1
     click.echo(

@@ -109,7 +109,7 @@ def two_k_squared_is_too_small() -> Evidence:
 @rate.printed
 def for_every_compressor_with_that_delta_it_fails() -> Evidence:
     """Found by efcheck falsify: a C that is no U/k, but meets all that Remark 4 supposes."""
-    return instances.again("remark-5-delta", PRINTED).covering("from delta = 1/k alone")
+    return instances.again("remark-5", PRINTED).covering("from delta = 1/k alone")
 
 
 @rate.repaired

@@ -70,9 +70,14 @@ def test_an_interrupt_leaves_files_whole(capsys, tmp_path, monkeypatch):
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("lemma-3.json", "old")]
 
 
+def test_a_bound_with_readings_says_which_one_it_took(capsys):
+    code, out, _ = command(capsys, "remark-5-unbiased")
+    assert code == 1 and "read as: for C = U/k alone" in out and "another reading: remark-5, for every C" in out
+
+
 def test_the_list_names_every_bound_and_reading(capsys):
     code, out, _ = command(capsys, "--list")
-    assert code == 0 and out.split() == [*bounds.BOUNDS, *READINGS]
+    assert code == 0 and out.split() == list(dict.fromkeys([*bounds.BOUNDS, *READINGS]))
 
 
 def test_the_help_names_the_options():

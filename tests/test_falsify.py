@@ -21,7 +21,7 @@ F = Fraction
 ONE = F(1)
 INSTANCES = Path(__file__).parents[1] / "proofs_numeric" / "instances"
 EXCEEDED = [
-    "remark-4", "remark-5-delta", "remark-5-plain", "remark-6", "remark-6-sgd", "theorem-2", "theorem-2-index",
+    "remark-4", "remark-5", "remark-5-plain", "remark-6", "remark-6-sgd", "theorem-2", "theorem-2-index",
     "theorem-3-average",
 ]  # fmt: skip
 HOLDING = [
@@ -52,7 +52,7 @@ def test_a_refuted_bound_is_exceeded_by_an_instance_in_round_numbers(found, name
     instance = read(json.loads(json.dumps(evidence.data["instance"])))
     assert (evidence.kind, evidence.outcome) == ("witness", "refuted")
     assert instance.left() > instance.right()
-    assert len(instance.x0) == 1 and (60 if name != "remark-5-delta" else 400) >= instance.T
+    assert len(instance.x0) == 1 and (60 if name != "remark-5" else 400) >= instance.T
     assert max(c.denominator for c in (instance.gamma, instance.delta, *instance.x0)) <= 1000
 
 
@@ -109,7 +109,7 @@ def test_half_of_any_bound_that_holds_is_refuted_with_a_script(name, tmp_path):
     assert not replace(read(evidence.data["instance"]), scale=ONE).violated()
 
 
-@pytest.mark.parametrize("name", ["remark-4-sgd", "remark-5", "theorem-3"])
+@pytest.mark.parametrize("name", ["remark-4-sgd", "remark-5-unbiased", "theorem-3"])
 def test_no_float_run_is_outside_the_hypotheses(name):
     """With half of the right side the largest ratio is twice as large, and not more."""
     assert falsify(name, scale=F(1, 2)).data["largest_ratio"] <= 2 * (1 + 1e-9)
@@ -127,7 +127,7 @@ def test_theorem_2_as_it_holds_times_99_percent_is_refuted_near_delta_0(name, fo
 
 def test_remark_5_with_an_unbiased_compressor_is_not_exceeded_by_these_families():
     """Only the derivation from Remark 4 is refuted: 2 k^2 itself stays open."""
-    evidence = falsify("remark-5")
+    evidence = falsify("remark-5-unbiased")
     assert evidence.outcome == "supported" and 0.8 < evidence.data["ratio"] < 1
 
 

@@ -60,8 +60,8 @@ def points(family, T):
         (Overshooting(target("theorem-2-index"), short=True, kick=True), (1, 4)),
         (Walk(target("remark-4-sgd")), (0, 3, 8)),
         (Walk(target("theorem-2")), (1, 5)),
-        (Fresh(target("remark-5"), lost=True), (0, 3)),
-        (Fresh(target("remark-5"), lost=False), (0, 3)),
+        (Fresh(target("remark-5-unbiased"), lost=True), (0, 3)),
+        (Fresh(target("remark-5-unbiased"), lost=False), (0, 3)),
         (Delayed(target("theorem-3"), None), (0, 1, 6)),
         (Delayed(target("theorem-3-average"), None), (1, 6)),
         (Steady(target("lemma-3")), (0, 1, 7)),
@@ -114,8 +114,8 @@ def test_every_bound_has_a_family():
 @pytest.mark.parametrize(
     ("family", "point", "T"),
     [
-        (Fresh(target("remark-5"), lost=True), (F(1, 2), F(1, 2), ONE), 3),
-        (Fresh(target("remark-5"), lost=False), (F(1, 2), F(1, 2), ONE), 3),
+        (Fresh(target("remark-5-unbiased"), lost=True), (F(1, 2), F(1, 2), ONE), 3),
+        (Fresh(target("remark-5-unbiased"), lost=False), (F(1, 2), F(1, 2), ONE), 3),
         (Walk(target("remark-4-sgd")), (F(3), F(2)), 8),
         (Walk(target("theorem-2")), (F(3), F(2)), 5),
         (Steady(target("remark-10")), (F(1, 2),), 3),
@@ -163,7 +163,7 @@ def test_a_run_outside_the_hypotheses_is_no_violation(changes, message):
     [
         mean_steps("remark-4", gamma=F(1, 3)),
         mean_steps("remark-4-sgd", gamma=F(1, 2)),
-        mean_steps("remark-5", gamma=F(1, 2)),
+        mean_steps("remark-5-unbiased", gamma=F(1, 2)),
         mean_steps("remark-6", function=Absolute(ONE, F(0)), compressor=Factor(ONE)),
         mean_steps("theorem-2-index", T=0),
         mean_steps("theorem-3-average", T=0, function=Absolute(ONE, F(0))),
@@ -177,7 +177,7 @@ def test_what_a_bound_supposes_besides_is_checked_too(instance):
 def test_an_unbiased_compressor_is_accepted_by_remark_5():
     """C = p with chance delta, else 0, is U/k with U = k p."""
     lost = Chances(((ONE, F(3, 4)), (F(0), F(1, 4))))
-    assert mean_steps("remark-5", compressor=lost).scaled(F(1, 10**6)).violated()
+    assert mean_steps("remark-5-unbiased", compressor=lost).scaled(F(1, 10**6)).violated()
 
 
 def test_the_run_by_hand():

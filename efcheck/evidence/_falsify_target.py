@@ -27,7 +27,7 @@ FORMS = ("printed", "repaired", "sharp")
 
 @dataclass(frozen=True)
 class Reading:
-    """A reading of a bound that is not the usual one: what its printed form says; `form` is the right side that it has."""
+    """A reading of a bound that has more than one: what its printed form says; `form` is the right side that it has."""
 
     bound: str
     text: str
@@ -41,9 +41,10 @@ READINGS = {
         "theorem-2", "the minimum over t = 1, ..., T, with the repaired right side", "repaired", first=1
     ),
     "theorem-3-average": Reading("theorem-3", "the sum over T + 1 points divided by T", extra=-1),
-    "remark-5-delta": Reading("remark-5", "for every C with delta = 1/k, as its derivation from Remark 4 has it"),
+    "remark-5": Reading("remark-5", "for every C with delta = 1/k, as its derivation from Remark 4 has it"),
+    "remark-5-unbiased": Reading("remark-5", "for C = U/k alone, U unbiased with E||U(p)||^2 <= k ||p||^2"),
 }
-NAMES = (*bounds.BOUNDS, *READINGS)
+NAMES = tuple(dict.fromkeys((*bounds.BOUNDS, *READINGS)))
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Target:
     @property
     def unbiased(self) -> bool:
         """Whether it is about C = U/k with an unbiased U."""
-        return self.name == "remark-5"
+        return self.name == "remark-5-unbiased"
 
     @property
     def compressed(self) -> bool:

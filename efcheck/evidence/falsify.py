@@ -29,8 +29,8 @@ def falsify(
     ----------
     bound : str
         A name of `efcheck.bounds`, or of a reading of one: theorem-2-index (the minimum over t = 1, ..., T, with the repaired
-        right side), theorem-3-average (the sum over T + 1 points divided by T), remark-5-delta (every C with delta = 1/k;
-        remark-5 itself is about C = U/k, U unbiased).
+        right side), theorem-3-average (the sum over T + 1 points divided by T). remark-5 is read as derived, from Remark 4 for
+        every C with delta = 1/k; remark-5-unbiased is about C = U/k alone, U unbiased.
     form : "printed", "repaired" or "sharp"
         Which right side.
     scale : int, Fraction or text
