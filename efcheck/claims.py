@@ -104,13 +104,14 @@ class Claim:
         self.drawings.append(draw)
         return draw
 
-    def audit(self, seed: int = 0, pictures: bool = False) -> Result:
-        """Run every check and combine what they found; draw the pictures on request."""
+    def audit(self, seed: int = 0, pictures: bool = False, long: bool = False) -> Result:
+        """Run every check, the thorough ones if `long`, and combine what they found; draw the pictures on request."""
         errors: list[str] = []
-        printed = _form(self.statement, self.expect, self.printed_checks, seed, errors)
+        printed = _form(self.statement, self.expect, _chosen(self.printed_checks, long), seed, errors)
         repaired = None
         if self.repaired_statement is not None:
-            repaired = _form(self.repaired_statement, self.expect_repaired, self.repaired_checks, seed, errors)
+            checks = _chosen(self.repaired_checks, long)
+            repaired = _form(self.repaired_statement, self.expect_repaired, checks, seed, errors)
         drawn = tuple(_pictures(self.id, self.drawings, errors)) if pictures else ()
         return Result(self.id, self.source, printed, repaired, tuple(errors), drawn)
 
@@ -208,6 +209,7 @@ def audit(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
     pictures: bool = False,
+    long: bool = False,
 ) -> Audit:
     """Collect the claims of files and folders and run their checks.
 
@@ -219,6 +221,7 @@ def audit(
     seed : handed to every check that takes a `seed`; verdicts do not depend on `jobs`
     progress : called with (id, done, total)
     pictures : draw them, too, for a page
+    long : also run the checks that are marked `thorough`
 
     Raises
     ------
@@ -249,7 +252,7 @@ def audit(
             if not any(_selects(word, id) for _, id in tasks):
                 raise argument_error("only", f"name a claim ({', '.join(id for _, id in tasks)})", word)
         tasks = [task for task in tasks if any(_selects(word, task[1]) for word in wanted)]
-    results = _run_all(tasks, jobs or 1, seed, pictures, progress)
+    results = _run_all(tasks, jobs or 1, (seed, pictures, long), progress)
     return Audit(results, tuple(errors), seed, round(time.perf_counter() - began, 3))
 
 
@@ -279,8 +282,7 @@ def _files(paths: Iterable[str | Path] | None) -> list[Path]:
 def _run_all(
     tasks: list[tuple[Path, str]],
     jobs: int,
-    seed: int,
-    pictures: bool,
+    how: tuple[int, bool, bool],
     progress: Callable[[str, int, int], None] | None,
 ) -> tuple[Result, ...]:
     results: dict[tuple[Path, str], Result] = {}
@@ -294,12 +296,12 @@ def _run_all(
     others = set(multiprocessing.active_children())
     if workers <= 1:
         for task in tasks:
-            done(task, _run_one(*task, seed, pictures))
+            done(task, _run_one(*task, how))
     else:  # spawned, not forked: the parent may hold threads
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             try:
                 with _interrupts_held():  # the workers inherit it: Ctrl-C is the parent's to handle
-                    futures = {pool.submit(_run_one, *task, seed, pictures): task for task in tasks}
+                    futures = {pool.submit(_run_one, *task, how): task for task in tasks}
                 for future in as_completed(futures):
                     done(futures[future], future.result())
             except BrokenProcessPool:
@@ -325,8 +327,21 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run_one(path: Path, id: str, seed: int, pictures: bool) -> Result:
-    return next(claim for claim in collect(path) if claim.id == id).audit(seed, pictures)
+def _run_one(path: Path, id: str, how: tuple[int, bool, bool]) -> Result:
+    return next(claim for claim in collect(path) if claim.id == id).audit(*how)
+
+
+def thorough(check: Check) -> Check:
+    """Mark a check that only `efcheck audit --thorough` runs, such as a new semidefinite program: below @claim.printed.
+
+    A part of a statement (`covers`) needs a check without this mark: without --thorough it would have no evidence.
+    """
+    check.thorough = True  # type: ignore[attr-defined]
+    return check
+
+
+def _chosen(checks: list[Check], long: bool) -> list[Check]:
+    return [check for check in checks if long or not getattr(check, "thorough", False)]
 
 
 def _form(statement: str, expected: str, checks: list[Check], seed: int, errors: list[str]) -> Form:

@@ -47,6 +47,7 @@ cli.add_command(falsify)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the audit there.")
 @click.option("--html", "html_folder", type=click.Path(path_type=Path, file_okay=False), help="Write the report there.")
+@click.option("--thorough", is_flag=True, help="Also what takes minutes: worst cases are solved anew.")
 @click.option("--allow-missing", is_flag=True, help="Forgive evidence that needs an extra that is not installed.")
 @click.option("--mutate", is_flag=True, help="Plant errors one at a time instead: does a verdict notice?")
 @click.option("--mutants", type=click.IntRange(min=1), metavar="N", help="How many errors --mutate plants.")
@@ -57,6 +58,7 @@ def audit(
     seed: int,
     json_file: Path | None,
     html_folder: Path | None,
+    thorough: bool,
     allow_missing: bool,
     mutate: bool,
     mutants: int | None,
@@ -73,7 +75,7 @@ def audit(
         if json_file.suffix == ".py":  # `--json A.py B.py` is a slip: A.py would be overwritten
             raise click.UsageError(f"--json takes the file to write, not a file of claims; got {json_file}")
     if mutate or mutants is not None:
-        if not mutate or only or html_folder is not None or allow_missing:
+        if not mutate or only or html_folder is not None or allow_missing or thorough:
             raise click.UsageError("--mutate goes with PATH, --mutants, --jobs, --seed and --json, and --mutants with --mutate")
         return _mutate(paths, mutants, jobs or cores(), seed, json_file)
     if html_folder is not None:
@@ -81,7 +83,7 @@ def audit(
         _writable(html_folder if html_folder.exists() else html_folder.parent)
     paper = find_paper(paths or None)
     with _Progress() as progress:
-        found = run_audit(paths or None, only or None, jobs or cores(), seed, progress, pictures=html_folder is not None)
+        found = run_audit(paths or None, only or None, jobs or cores(), seed, progress, html_folder is not None, thorough)
     if json_file is not None:
         write_json(found, json_file)
     if html_folder is not None:

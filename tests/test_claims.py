@@ -232,3 +232,21 @@ def test_progress_is_called_once_a_claim(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     audit([tmp_path], progress=lambda *call: calls.append(call))
     assert calls == [("a", 1, 2), ("b", 2, 2)]
+
+
+def test_thorough_checks_run_only_on_request(tmp_path: Path) -> None:
+    file = tmp_path / "long.py"
+    file.write_text(
+        "from efcheck.claims import Claim, thorough\n"
+        "from efcheck.evidence import Evidence\n"
+        "c = Claim('long', 'here', 'a statement')\n"
+        "@c.printed\n"
+        "def short():\n"
+        "    return Evidence('exact', 'proved', 'short')\n"
+        "@c.printed\n"
+        "@thorough\n"
+        "def long():\n"
+        "    return Evidence('sdp', 'refuted', 'long')\n"
+    )
+    assert audit([file]).results[0].printed.verdict == "proved"
+    assert audit([file], long=True).results[0].printed.verdict == "refuted"
