@@ -293,8 +293,8 @@ class Block:
             self.job.records[name][row, off] = np.nan
 
     def _f(self, x: Array) -> Array:
-        parts = [slice(0, self.rows)] if self.rowwise else self.tiles
-        return np.concatenate([self.job.problem.f(x[part]) for part in parts])[: self.real]
+        f = self.job.problem.f
+        return (f(x) if self.rowwise else np.concatenate([f(x[tile]) for tile in self.tiles]))[: self.real]
 
 
 def _by_columns(job: Job) -> bool:
