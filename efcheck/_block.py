@@ -66,6 +66,7 @@ class Block:
         self.frozen = np.zeros(self.rows, bool)
         self.kept: dict[str, Array] = {}
         self.rowwise = bool(getattr(job.problem, "rowwise", False))
+        self.known = hasattr(job.problem, "sample") and hasattr(job.problem, "gradient_given")  # the noise apart from x
         self.project = _projection(job.problem)
         self.noise = self._noise()
         self.gradients = self._gradients()
@@ -75,7 +76,7 @@ class Block:
 
     def run(self) -> None:
         with np.errstate(all="ignore"):  # a run that overflows is an outcome, not a warning
-            if self.columns and self.rows >= 256:  # fewer rows are faster with a buffer
+            if self.columns and self.rows >= 300:  # fewer rows are faster with a buffer
                 np.setbufsize(16)  # too small for NumPy to copy the rows' step sizes or scales once a column
             self._run()
 
@@ -173,7 +174,7 @@ class Block:
     def _gradients(self) -> Callable[[Array, Array], None]:
         """gradients(x, out): one stochastic gradient for each row."""
         problem = self.job.problem
-        if not (hasattr(problem, "sample") and hasattr(problem, "gradient_given")):
+        if not self.known:
 
             def by_tile(x: Array, out: Array) -> None:
                 for tile, rng in zip(self.tiles, self.noise_streams, strict=True):
@@ -182,20 +183,22 @@ class Block:
             return by_tile
         parts = [slice(0, self.rows)] if self.rowwise else self.tiles
 
-        def known(x: Array, out: Array) -> None:
+        def given(x: Array, out: Array) -> None:
             drawn = next(self.noise)
             for part in parts:
                 problem.gradient_given(x[part], None if drawn is None else drawn[part], out=out[part])
 
-        return known
+        return given
 
     def _scaled_gradients(self) -> Callable[[Array, Any, Array], None] | None:
         """scaled_gradients(x, gamma, out): gamma g, of a problem that gives it at once, where nobody looks at g itself."""
-        job, given = self.job, getattr(self.job.problem, "gradient_given", None)
+        job, problem = self.job, self.job.problem
         looked_at = self.recorded or "span_distance" in job.records or sees_gradient(job.method.gamma)
-        if given is None or not self.rowwise or job.method.linear or looked_at or "gamma" not in signature(given).parameters:
+        if job.method.linear or looked_at or not (self.rowwise and self.known):
             return None
-        return lambda x, gamma, out: given(x, next(self.noise), out=out, gamma=gamma)
+        if "gamma" not in signature(problem.gradient_given).parameters:
+            return None
+        return lambda x, gamma, out: problem.gradient_given(x, next(self.noise), out=out, gamma=gamma)
 
     def _noise(self) -> Iterator[Any]:
         """The random numbers of each step, (rows, ...), drawn for many steps at once; the stream does not show it."""
@@ -298,10 +301,12 @@ class Block:
 
 
 def _by_columns(job: Job) -> bool:
-    """Whether a block is stored by columns. Sums depend on it, so it may depend on neither runs, records nor threads."""
-    able = job.method.compressor is None or hasattr(job.method.compressor, "compress_into")
-    short = job.d <= _LONGEST and job.dtype == np.float64
-    return short and able and not sees_gradient(job.method.gamma) and bool(getattr(job.problem, "columns", False))
+    """Whether a block is stored by columns: EF-SGD with scaled sign, whose one number a row is then spread faster.
+
+    Sums depend on it, so it may depend on neither runs, records nor threads.
+    """
+    able = not job.method.linear and hasattr(job.method.compressor, "compress_into") and not sees_gradient(job.method.gamma)
+    return able and job.d <= _LONGEST and job.dtype == np.float64 and bool(getattr(job.problem, "columns", False))
 
 
 def _projection(problem: Any) -> Callable[[Array], None] | None:
