@@ -11,6 +11,7 @@ from efcheck.errors import argument_error
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Generator: TypeAlias = np.random.Generator
+_TOP64, _TOP32 = np.int64(-(2**63)), np.int32(-(2**31))  # the sign bit
 
 
 def float_array(name: str, value: Any) -> Array:
@@ -62,7 +63,7 @@ def signed(v: Array, scale: Any, zero: int, out: Array, negative_zeros: bool = T
         np.sign(v, out=out)
         out *= scale
         return
-    bits, top = (np.int64, np.int64(-(2**63))) if v.dtype == np.float64 else (np.int32, np.int32(-(2**31)))
+    bits, top = (np.int64, _TOP64) if v.dtype == np.float64 else (np.int32, _TOP32)
     if zero == 1 and not (negative_zeros and v.view(bits).min(initial=0) == top):
         # no -0.0, whose bits are the least integer: then the sign bit is the sign, and scale >= 0 has none of its own
         np.bitwise_and(v.view(bits), top, out=out.view(bits))
