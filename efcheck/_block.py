@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from efcheck.arrays import Array, Generator, finite, float_array, norm, row_dot
+from efcheck.arrays import Array, Generator, finite, float_array, norm, row_dot, zeros
 from efcheck.errors import argument_error
-from efcheck.methods import SGD, BestStep, Method, State, checked_steps, is_adaptive
+from efcheck.methods import SGD, BestStep, Method, State, checked_steps, is_adaptive, sees_gradient
 from efcheck.span import GradientSpan
 
 TILE = 16  # rows that share their streams of random numbers
 _CHUNK = 64  # steps of noise drawn at once
+_LONGEST = 256  # entries of a row that is stored by columns: more leave a block too few rows to gain
 _NOISE, _COMPRESSOR, _START = range(3)  # streams
 
 
@@ -55,28 +58,37 @@ class Block:
         self.rows = -(-self.real // TILE) * TILE
         self.tiles = [slice(i, i + TILE) for i in range(0, self.rows, TILE)]
         self.noise_streams = job.streams(_NOISE, start, self.rows)
-        self.compressor_streams = job.streams(_COMPRESSOR, start, self.rows)
         # scaled sign and plain SGD hand a NaN on to delta, where it is seen; others may hide it or refuse it
         self.hides_nan = not (isinstance(job.method, SGD) or hasattr(job.method.compressor, "compress_into"))
         self.scale: Array | None = None  # of the last message, where one number bounds it
+        self.columns = _by_columns(job)  # whether (rows, d) is stored column by column
         self.recorded = bool(job.records.keys() & {"g", "g_norm", "density", "g_density"})
         self.frozen = np.zeros(self.rows, bool)
         self.kept: dict[str, Array] = {}
         self.rowwise = bool(getattr(job.problem, "rowwise", False))
+        self.known = hasattr(job.problem, "sample") and hasattr(job.problem, "gradient_given")  # the noise apart from x
         self.project = _projection(job.problem)
+        self.noise = self._noise()
         self.gradients = self._gradients()
+        self.scaled_gradients = self._scaled_gradients()
         self.steps = self._steps()
         self.spans = [GradientSpan(job.d) for _ in range(self.real)] if "span_distance" in job.records else []
 
     def run(self) -> None:
         with np.errstate(all="ignore"):  # a run that overflows is an outcome, not a warning
+            if self.columns and self.rows >= 300:  # fewer rows are faster with a buffer
+                np.setbufsize(16)  # too small for NumPy to copy the rows' step sizes or scales once a column
             self._run()
+
+    @cached_property
+    def compressor_streams(self) -> list[Generator]:
+        return self.job.streams(_COMPRESSOR, self.start, self.rows)
 
     def _run(self) -> None:
         job, method = self.job, self.job.method
-        x = self._first_iterate()
-        g, delta = np.empty_like(x), np.empty_like(x)
-        state = method.buffers(self.rows, job.d, job.dtype)
+        new = partial(zeros, self.rows, job.d, job.dtype, self.columns)
+        x, g, delta, state = new(), new(), new(), method.buffers(new)
+        x[...] = self._first_iterate()
         row = 0
         for t in range(job.T + 1):
             due = t % job.every == 0 or t == job.T
@@ -84,20 +96,13 @@ class Block:
                 self._record_state(row, x, state)
             if t == job.T:
                 break
-            self.gradients(x, g)
-            if self.kept:
-                g[self.frozen] = 0.0
-            for span, gradient, off in zip(self.spans, g, self.frozen, strict=False):
-                if not off and np.isfinite(gradient).all():
-                    span.update(gradient)
             self._step(t, x, g, delta, state, row if due and self.recorded else None)
             row += due
 
     def _step(self, t: int, x: Array, g: Array, delta: Array, state: State, row: int | None) -> None:
         """One step in place; g and p, the vector that is signed or compressed, are recorded in `row`."""
         method = self.job.method
-        gamma = None if method.linear else self.steps(t, x, g, None)
-        p = method.propose(g, gamma, state)
+        p = method.propose(self._gradient(t, x, g, state), state)
         if self.hides_nan:
             self._freeze(t, p, x, state)
         method.direction(p, state, self._compress, delta)
@@ -115,6 +120,22 @@ class Block:
             x[self.frozen] = self.kept["x"]
             if "e" in state:
                 state["e"][self.frozen] = self.kept["e"]
+
+    def _gradient(self, t: int, x: Array, g: Array, state: State) -> Array:
+        """g, or gamma g in state["u"] of a method that is not linear; zero for a diverged run."""
+        if self.scaled_gradients is not None:
+            u = state["u"]
+            self.scaled_gradients(x, self.steps(t, x, g, None), u)
+            if self.kept:
+                u[self.frozen] = 0.0
+            return u
+        self.gradients(x, g)
+        if self.kept:
+            g[self.frozen] = 0.0
+        for span, gradient, off in zip(self.spans, g, self.frozen, strict=False):
+            if not off and np.isfinite(gradient).all():
+                span.update(gradient)
+        return g if self.job.method.linear else np.multiply(g, self.steps(t, x, g, None), out=state["u"])
 
     def _freeze(self, t: int, v: Array, x: Array, state: State) -> None:
         """Freeze the runs whose row of v is not finite, before anything was written: x and e are those of time t."""
@@ -153,22 +174,31 @@ class Block:
     def _gradients(self) -> Callable[[Array, Array], None]:
         """gradients(x, out): one stochastic gradient for each row."""
         problem = self.job.problem
-        if not (hasattr(problem, "sample") and hasattr(problem, "gradient_given")):
+        if not self.known:
 
             def by_tile(x: Array, out: Array) -> None:
                 for tile, rng in zip(self.tiles, self.noise_streams, strict=True):
                     out[tile] = _shaped("problem.gradient(x, rng)", problem.gradient(x[tile], rng), x[tile].shape)
 
             return by_tile
-        noise = self._noise()
         parts = [slice(0, self.rows)] if self.rowwise else self.tiles
 
-        def known(x: Array, out: Array) -> None:
-            drawn = next(noise)
+        def given(x: Array, out: Array) -> None:
+            drawn = next(self.noise)
             for part in parts:
                 problem.gradient_given(x[part], None if drawn is None else drawn[part], out=out[part])
 
-        return known
+        return given
+
+    def _scaled_gradients(self) -> Callable[[Array, Any, Array], None] | None:
+        """scaled_gradients(x, gamma, out): gamma g, of a problem that gives it at once, where nobody looks at g itself."""
+        job, problem = self.job, self.job.problem
+        looked_at = self.recorded or "span_distance" in job.records or sees_gradient(job.method.gamma)
+        if job.method.linear or looked_at or not (self.rowwise and self.known):
+            return None
+        if "gamma" not in signature(problem.gradient_given).parameters:
+            return None
+        return lambda x, gamma, out: problem.gradient_given(x, next(self.noise), out=out, gamma=gamma)
 
     def _noise(self) -> Iterator[Any]:
         """The random numbers of each step, (rows, ...), drawn for many steps at once; the stream does not show it."""
@@ -266,8 +296,17 @@ class Block:
             self.job.records[name][row, off] = np.nan
 
     def _f(self, x: Array) -> Array:
-        parts = [slice(0, self.rows)] if self.rowwise else self.tiles
-        return np.concatenate([self.job.problem.f(x[part]) for part in parts])[: self.real]
+        f = self.job.problem.f
+        return (f(x) if self.rowwise else np.concatenate([f(x[tile]) for tile in self.tiles]))[: self.real]
+
+
+def _by_columns(job: Job) -> bool:
+    """Whether a block is stored by columns: EF-SGD with scaled sign, whose one number a row is then spread faster.
+
+    Sums depend on it, so it may depend on neither runs, records nor threads.
+    """
+    able = not job.method.linear and hasattr(job.method.compressor, "compress_into") and not sees_gradient(job.method.gamma)
+    return able and job.d <= _LONGEST and job.dtype == np.float64 and bool(getattr(job.problem, "columns", False))
 
 
 def _projection(problem: Any) -> Callable[[Array], None] | None:
@@ -289,7 +328,7 @@ def _drawn_start(x0: Callable[..., Any], rng: Generator, d: int) -> Array:
 
 
 def _norms(v: Array) -> Array:
-    return norm(v)[:, 0]
+    return norm(np.ascontiguousarray(v))[:, 0]  # sums depend on the memory order
 
 
 def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> Any:

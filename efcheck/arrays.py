@@ -11,6 +11,7 @@ from efcheck.errors import argument_error
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Generator: TypeAlias = np.random.Generator
+_TOP64, _TOP32 = np.int64(-(2**63)), np.int32(-(2**31))  # the sign bit
 
 
 def float_array(name: str, value: Any) -> Array:
@@ -62,9 +63,8 @@ def signed(v: Array, scale: Any, zero: int, out: Array, negative_zeros: bool = T
         np.sign(v, out=out)
         out *= scale
         return
-    bits, top = (np.int64, np.int64(-(2**63))) if v.dtype == np.float64 else (np.int32, np.int32(-(2**31)))
-    whole = zero == 1 and v.flags.c_contiguous and out.flags.c_contiguous
-    if whole and not (negative_zeros and v.view(bits).ravel().min(initial=0) == top):
+    bits, top = (np.int64, _TOP64) if v.dtype == np.float64 else (np.int32, _TOP32)
+    if zero == 1 and not (negative_zeros and v.view(bits).min(initial=0) == top):
         # no -0.0, whose bits are the least integer: then the sign bit is the sign, and scale >= 0 has none of its own
         np.bitwise_and(v.view(bits), top, out=out.view(bits))
         np.bitwise_or(out.view(bits), np.asarray(scale, v.dtype).view(bits), out=out.view(bits))
@@ -77,13 +77,30 @@ def signed(v: Array, scale: Any, zero: int, out: Array, negative_zeros: bool = T
         np.negative(out, out=out)
 
 
+def zeros(rows: int, d: int, dtype: np.dtype[Any], columns: bool) -> Array:
+    """Zeros (rows, d), stored by columns or by rows, from the start of a cache line on: wide loads then touch one line."""
+    size = rows * d * dtype.itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    flat = raw[start : start + size].view(dtype)
+    return flat.reshape(d, rows).T if columns else flat.reshape(rows, d)
+
+
+def by_columns(x: Array) -> bool:
+    """Whether the columns of the matrix x are contiguous, and its rows are not."""
+    return x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
+
+
 def row_dot(x: Array, y: Array) -> Array:
     """sum_j x_j y_j on the last axis, (...,): a row's bits do not depend on how many rows there are.
 
     A dot product for each row is the fastest such sum; above 8192 entries BLAS may cut it by its number of threads, and
-    in float32 it rounds more than a pairwise sum: there the pairwise sum is taken.
+    in float32 it rounds more than a pairwise sum: there the pairwise sum is taken. Of a matrix stored by columns all rows
+    are summed at once, from j = 1 to d.
     """
     if x.dtype == np.float64 and y.dtype == np.float64 and x.shape[-1] <= 8192:
+        if by_columns(x):
+            return np.asarray(np.einsum("ij,ij->i", x, y))
         return np.asarray(np.vecdot(np.ascontiguousarray(x), np.ascontiguousarray(y)))
     return np.asarray(np.multiply(x, y, order="C").sum(axis=-1))
 

@@ -80,13 +80,16 @@ class Method:
         else:
             checked_steps(gamma)
 
-    def buffers(self, rows: int, d: int, dtype: np.dtype[Any]) -> State:
-        """The method's own memory, zero at t = 0."""
+    def buffers(self, zeros: Callable[[], Array]) -> State:
+        """The method's own memory at t = 0; zeros() is a new (rows, d) array. A method that is not linear has "u"."""
         return {}
 
-    def propose(self, g: Array, gamma: Any, state: State) -> Array:
-        """The vector that is signed or compressed; may be g itself or a buffer of the state."""
-        return g
+    def propose(self, u: Array, state: State) -> Array:
+        """The vector that is signed or compressed, from u = g, or u = state["u"] = gamma g of a method that is not linear.
+
+        It may be u itself or a buffer of the state; a linear method leaves u as it is.
+        """
+        return u
 
     def direction(self, p: Array, state: State, compress: Compress, out: Array) -> None:
         """Write the update (divided by gamma if linear) into out."""
@@ -103,15 +106,15 @@ class _Momentum(Method):
         if not 0 <= real("beta", self.beta) < 1:
             raise argument_error("beta", "be in [0, 1)", self.beta)
 
-    def buffers(self, rows: int, d: int, dtype: np.dtype[Any]) -> State:
-        return {"m": np.zeros((rows, d), dtype)} if self.beta else {}
+    def buffers(self, zeros: Callable[[], Array]) -> State:
+        return {"m": zeros()} if self.beta else {}
 
-    def propose(self, g: Array, gamma: Any, state: State) -> Array:
+    def propose(self, u: Array, state: State) -> Array:
         if not self.beta:
-            return g
+            return u
         m = state["m"]
         m *= m.dtype.type(self.beta)
-        m += g
+        m += u
         return m
 
 
@@ -194,21 +197,19 @@ class EFSGD(Method):
         _check_compressor(self.compressor)
         self._check_gamma()
 
-    def buffers(self, rows: int, d: int, dtype: np.dtype[Any]) -> State:
-        return {"e": np.zeros((rows, d), dtype), "p": np.empty((rows, d), dtype)}
+    def buffers(self, zeros: Callable[[], Array]) -> State:
+        return {"e": zeros(), "u": zeros()}
 
-    def propose(self, g: Array, gamma: Any, state: State) -> Array:
-        p = state["p"]
-        np.multiply(g, gamma, out=p)
-        p += state["e"]
-        return p
+    def propose(self, u: Array, state: State) -> Array:
+        u += state["e"]
+        return u
 
     def direction(self, p: Array, state: State, compress: Compress, out: Array) -> None:
         compress(p, out)
 
     def remember(self, p: Array, delta: Array, state: State) -> None:
         p -= delta  # in place, the fastest way; then the two buffers change their names
-        state["e"], state["p"] = p, state["e"]
+        state["e"], state["u"] = p, state["e"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,11 +241,11 @@ class EF21(Method):
         _check_compressor(self.compressor)
         self._check_gamma()
 
-    def buffers(self, rows: int, d: int, dtype: np.dtype[Any]) -> State:
-        return {"h": np.zeros((rows, d), dtype), "p": np.empty((rows, d), dtype)}
+    def buffers(self, zeros: Callable[[], Array]) -> State:
+        return {"h": zeros(), "p": zeros()}
 
-    def propose(self, g: Array, gamma: Any, state: State) -> Array:
-        return np.subtract(g, state["h"], out=state["p"])
+    def propose(self, u: Array, state: State) -> Array:
+        return np.subtract(u, state["h"], out=state["p"])
 
     def direction(self, p: Array, state: State, compress: Compress, out: Array) -> None:
         compress(p, out)
@@ -281,6 +282,11 @@ def is_adaptive(rule: Callable[..., Any]) -> bool:
     if required == 3 or (required < 2 and takes_one):
         return required == 3
     raise argument_error("gamma", "be a rule t -> step or (t, x, g) -> step", f"one with {required} required arguments")
+
+
+def sees_gradient(gamma: StepSize) -> bool:
+    """Whether the step size is computed from x and g: a rule (t, x, g) -> step, or BestStep."""
+    return isinstance(gamma, BestStep) or (callable(gamma) and is_adaptive(gamma))
 
 
 def _check_compressor(compressor: Any) -> None:

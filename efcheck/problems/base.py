@@ -26,6 +26,8 @@ class Problem(ABC):
         Bound of the second moment sqrt(E||g||^2) over the feasible set, None if there is none.
     rowwise : bool
         True if a row's bits do not depend on how many rows there are; False where BLAS is used.
+    columns : bool
+        True if x may be stored by columns, which is faster for many runs; a row's bits still depend on that row alone.
     """
 
     d: int
@@ -35,6 +37,7 @@ class Problem(ABC):
     L: float | None = None
     sigma: float | None = None
     rowwise: bool = True
+    columns: bool = False
     stochastic: bool = False
 
     def f(self, x: Any) -> Array:
@@ -68,7 +71,8 @@ class Problem(ABC):
     def gradient_given(self, x: Array, noise: Array | None, out: Array | None = None) -> Array:
         """g(x) for given noise (...,), in x's dtype, into `out` if given; x is not modified. Not validated.
 
-        `out` must not overlap x.
+        `out` must not overlap x. Where a subclass also takes `gamma`, a number or a column (..., 1), it gives gamma g(x),
+        with the bits of the product: EFSGD needs no more, and saves a pass.
         """
 
     def project(self, x: Any) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from efcheck.arrays import Array, Generator, row_dot
@@ -33,6 +35,7 @@ class SparseNoise(Problem):
     """
 
     stochastic = True
+    columns = True
 
     def __init__(self, d: int = 100, noise: float = 100.0) -> None:
         self.d = integer("d", d, 1)
@@ -49,11 +52,12 @@ class SparseNoise(Problem):
     def _mean_gradient(self, x: Array) -> Array:
         return x.copy()
 
-    def gradient_given(self, x: Array, noise: Array | None, out: Array | None = None) -> Array:
+    def gradient_given(self, x: Array, noise: Array | None, out: Array | None = None, gamma: Any = 1.0) -> Array:
         assert noise is not None
         g = output(x, out)
-        g[...] = x
-        g[..., 0] += (self.noise * noise).astype(x.dtype)
+        np.multiply(x, gamma, out=g)
+        first = x[..., 0] + (self.noise * noise).astype(x.dtype, copy=False)
+        np.multiply(first[..., None], gamma, out=g[..., :1])
         return g
 
     def _line_search(self, x: Array, direction: Array) -> Array:
