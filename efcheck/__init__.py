@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from efcheck.checks.compressor import check_compressor as check_compressor
     from efcheck.claims import Claim as Claim
     from efcheck.claims import audit as audit
     from efcheck.errors import ArgumentError as ArgumentError
@@ -30,9 +31,10 @@ _HOMES = {
     "GradientSpan": "efcheck.span",
     "Trace": "efcheck.simulate",
     "audit": "efcheck.claims",
+    "check_compressor": "efcheck.checks.compressor",
     "simulate": "efcheck.simulate",
 }
-_MODULES = ("arrays", "claims", "compressors", "errors", "evidence", "methods", "problems", "span")
+_MODULES = ("arrays", "checks", "claims", "compressors", "errors", "evidence", "methods", "problems", "span")
 
 __all__ = ["__version__", *_HOMES, *_MODULES]
 

@@ -1,0 +1,43 @@
+"""Comparison of two compressions: as vectors, by how well they compress, and in law."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from efcheck.arrays import Array
+from efcheck.checks._random import PAIR, differs
+from efcheck.checks._subject import Subject
+
+
+def error(v: Array, out: Array) -> float:
+    """||C(v) - v||^2 / ||v||^2, on v / max|v| so that no square is lost; 0 for C(0) = 0."""
+    wide = v.astype(np.float64)
+    top = float(np.abs(wide).max())
+    if top == 0:
+        return 0.0 if not out.any() else float("inf")
+    with np.errstate(all="ignore"):
+        unit = wide / top
+        return float(np.square(out / top - unit).sum() / np.square(unit).sum())
+
+
+def close(s: Subject, a: Array, b: Array, v: Array) -> bool:
+    """Equal up to rounding; or, as near a discontinuity, equal in how well they compress v."""
+    if np.array_equal(a, b, equal_nan=True):
+        return True
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return False
+    slack = 8 * s.tolerance(v.shape[-1])
+    scale = max(float(np.abs(x).max()) for x in (a, b, v))
+    if float(np.abs(a - b).max()) <= slack * scale:
+        return True
+    one, two = error(v, a), error(v, b)
+    return abs(one - two) <= slack * max(one, two)
+
+
+def same_law(one: Callable[[int], tuple[float, ...]], two: Callable[[int], tuple[float, ...]]) -> bool:
+    """Whether statistics of `PAIR` independent draws on either side may come from the same law."""
+    left = np.array([one(i) for i in range(PAIR)])
+    right = np.array([two(i) for i in range(PAIR, 2 * PAIR)])
+    return not any(differs(left[:, j], right[:, j]) for j in range(left.shape[1]))

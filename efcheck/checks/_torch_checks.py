@@ -1,0 +1,347 @@
+"""Checks of error feedback that only torch optimizers can fail: tensors, gradients, checkpoints and precisions."""
+
+from __future__ import annotations
+
+import inspect
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from efcheck.arrays import Array
+from efcheck.checks._ef_checks import NO_MEMORY, identity
+from efcheck.checks._ef_problem import PLAIN, Context, problem
+from efcheck.checks._ef_trace import Trace, best_reading, first_failure, readings
+from efcheck.checks._torch_optimizers import TorchRun, import_torch, seeded
+from efcheck.checks.report import Result, failed, passed, skipped
+
+
+def _start(context: Context, shapes: Any = None, T: int = 6, dtype: str = "float64") -> tuple[TorchRun, Any]:
+    """A fresh run on a pair of tensors, or on tensors of the shapes given."""
+    case = problem(shapes or context.pair, T, context.seed)
+    return context.lab.start(case.x0, [context.gamma] * len(case.x0), context.seed, PLAIN, dtype), case
+
+
+def _same(a: list[Array] | None, b: list[Array] | None) -> bool:
+    return a is None or b is None or all(np.array_equal(u, v, equal_nan=True) for u, v in zip(a, b, strict=True))
+
+
+class _Recorder:
+    """x, e and what was asked for after each step, for runs that are not stepped plainly."""
+
+    def __init__(self, run: TorchRun, gamma: float) -> None:
+        self.run, self.gamma = run, gamma
+        self.xs, self.es, self.gs = [run.x()], [run.e()], list[list[Array]]()
+
+    def add(self, gs: list[Array]) -> None:
+        self.gs.append([np.ravel(g) for g in gs])
+        self.xs.append(self.run.x())
+        self.es.append(self.run.e())
+
+    def judge(self, context: Context, told: str, count: int) -> Result:
+        """The telescoping identity over all that was added."""
+        if self.es[-1] is None:
+            return passed(f"{told}; {NO_MEMORY}", count=count)
+        traces = []
+        for i, x in enumerate(self.xs[0]):
+            es = np.stack([np.zeros_like(x) if e is None else e[i] for e in self.es])
+            gamma = np.full(len(self.gs), self.gamma)
+            g = np.stack([g[i] for g in self.gs])
+            traces.append(Trace(np.stack([x[i] for x in self.xs]), es, g, gamma, **self.run.numbers(i)))
+        reading, worst = best_reading(traces, readings(traces[0]))
+        if worst <= 1:
+            return passed(told, number=worst, bound=1.0, count=count, seed=context.seed)
+        t, size, bound = max((first_failure(trace, reading) for trace in traces), key=lambda found: found[1])
+        text = f"{told}: sum of what was sent + memory differs from the sum of gamma g by {size:.3g} at t = {t}"
+        return failed(text, number=size, bound=bound, count=count, seed=context.seed)
+
+
+def param_groups(context: Context) -> Result:
+    """Two groups with different learning rates, the second an eighth of the first."""
+    case = problem(context.pair, context.T, context.seed)
+    try:
+        run = context.lab.start(case.x0, [context.gamma, context.gamma / 8], context.seed, PLAIN)
+    except (TypeError, ValueError) as error:
+        return skipped(f"the factory takes no groups: {type(error).__name__}")
+    if len(run.optimizer.param_groups) < 2:
+        return skipped("the factory makes one group")
+    rates = [context.gamma, context.gamma / 8]
+    told = "two groups, gamma and gamma/8: sum of what was sent + memory = sum of gamma g"
+    return _moved_all(context, run, case) or identity(context, case, rates=rates, told=told)
+
+
+def _moved_all(context: Context, run: TorchRun, case: Any) -> Result | None:
+    before = run.x()
+    for grads in case.gs:
+        run.step(grads)
+    waiting = run.e() or before  # what has not moved may be waiting to be sent
+    for i, (a, b, e) in enumerate(zip(before, run.x(), waiting, strict=True)):
+        if (a == b).all() and (run.e() is None or not e.any()):
+            return failed(f"the parameter of group {i} never moves", count=context.T, seed=context.seed)
+    return None
+
+
+def missing_gradient(context: Context) -> Result:
+    """A parameter whose grad is None at one step keeps x and e, and goes on afterwards; all None changes nothing."""
+    run, case = _start(context)
+    seen = _Recorder(run, context.gamma)
+    for t, grads in enumerate(case.gs):
+        present = [g if t != 2 or i == 0 else None for i, g in enumerate(grads)] if t != 4 else [None, None]
+        before = run.x(), run.e()
+        run.step(present)
+        for i, g in enumerate(present):
+            after = run.x(), run.e()
+            if g is None and not (_same([before[0][i]], [after[0][i]]) and _same(_pick(before[1], i), _pick(after[1], i))):
+                text = f"parameter {i} has no gradient at step {t}, and its x or its memory changes"
+                return failed(text, count=t + 1, seed=context.seed)
+        seen.add([np.zeros_like(c) if g is None else g for g, c in zip(present, grads, strict=True)])
+    return seen.judge(context, "x and e rest while a gradient is missing", case.T)
+
+
+def _pick(e: list[Array] | None, i: int) -> list[Array] | None:
+    return None if e is None else [e[i]]
+
+
+def closure(context: Context) -> Result:
+    """step(closure) calls it with gradients enabled, uses what it computes, and returns the loss."""
+    run, case = _start(context, T=3)
+    if "closure" not in inspect.signature(run.optimizer.step).parameters:
+        return skipped("its step takes no closure")
+    seen, calls, returned = _Recorder(run, context.gamma), 0, None
+    for grads in case.gs:
+        stale = [np.full_like(g, 7.0) for g in grads]
+        for p, g in zip(run.params, stale, strict=True):
+            p.grad = run.tensor(g).reshape(p.shape)
+
+        def evaluate(grads: list[Array] = grads) -> Any:
+            nonlocal calls
+            calls += 1
+            run.optimizer.zero_grad()
+            loss = _loss(run, grads)
+            loss.backward()
+            return loss
+
+        returned = run.optimizer.step(evaluate)
+        seen.add(grads)
+    if calls == 0:
+        return failed("step(closure) never calls the closure", count=3)
+    if returned is None:
+        return failed("step(closure) does not return the closure's loss", count=3)
+    return seen.judge(context, f"step(closure) calls it {calls} times in 3 steps", 3)
+
+
+def _loss(run: TorchRun, grads: list[Array]) -> Any:
+    """sum <p, g>, whose gradient is g."""
+    return sum((p * run.tensor(g).reshape(p.shape)).sum() for p, g in zip(run.params, grads, strict=True))
+
+
+def state_dict(context: Context) -> Result:
+    """torch.save and torch.load, defaults, into a fresh optimizer: the memory bitwise, and the run that follows."""
+    return _round_trip(context, "float64")
+
+
+def _round_trip(context: Context, dtype: str) -> Result:
+    torch = import_torch()
+    run, case = _start(context, dtype=dtype)
+    for grads in case.gs[:3]:
+        run.step(grads)
+    file = io.BytesIO()
+    torch.save(run.optimizer.state_dict(), file)
+    file.seek(0)
+    other = context.lab.start(case.x0, [context.gamma] * 2, context.seed, PLAIN, dtype)
+    with torch.no_grad():
+        for p, q in zip(other.params, run.params, strict=True):
+            p.copy_(q)
+    other.optimizer.load_state_dict(torch.load(file))
+    kinds = [[None if t is None else str(t.dtype) for t in r.e_tensors() or []] for r in (run, other)]
+    kept, again = run.e(), other.e()
+    if kept is not None and (again is None or not _same(kept, again) or kinds[0] != kinds[1]):
+        return _lost(kept, again, kinds, context)
+    for t, grads in enumerate(case.gs[3:]):
+        for one in (run, other):
+            with seeded(context.seed + t):
+                one.step(grads)
+        if not _same(run.x(), other.x()) and _repeats(context):
+            worst = max(float(np.abs(a - b).max(initial=0)) for a, b in zip(run.x(), other.x(), strict=True))
+            text = f"after load_state_dict(torch.load(...)) x differs by {worst:.3g} after {t + 1} more steps"
+            return failed(text, number=worst, bound=0.0, count=t + 1, seed=context.seed)
+    return passed("memory and run bitwise the same after torch.save and torch.load", count=case.T, seed=context.seed)
+
+
+def _lost(kept: list[Array], again: list[Array] | None, kinds: list[Any], context: Context) -> Result:
+    if again is None or not any(a.any() for a in again):
+        text = "the memory is not in the state_dict: it is 0 after load_state_dict(torch.load(...))"
+    elif kinds[0] != kinds[1]:
+        text = f"load_state_dict casts the memory from {kinds[0][0]} to {kinds[1][0]}"
+    else:
+        text = "the memory differs after load_state_dict(torch.load(...))"
+    off = max(float(np.abs(a - b).max(initial=0)) for a, b in zip(kept, again or kept, strict=True))
+    return failed(text, number=off, bound=0.0, count=1, seed=context.seed)
+
+
+def _repeats(context: Context) -> bool:
+    """Whether two fresh runs with one seed agree: an optimizer with random numbers of its own does not."""
+    ends = []
+    for _ in range(2):
+        run, case = _start(context)
+        with seeded(context.seed):
+            for grads in case.gs:
+                run.step(grads)
+        ends.append(run.x())
+    return _same(ends[0], ends[1])
+
+
+def skipped_step(context: Context) -> Result:
+    """torch.amp.GradScaler: an overflow skips the step and changes neither x nor e; the others are unscaled first."""
+    torch = import_torch()
+    run, case = _start(context)
+    seen = _Recorder(run, context.gamma)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=10**6)
+    for t, grads in enumerate(case.gs):
+        bad = t in (1, 3)
+        used = [np.where(np.arange(g.size).reshape(g.shape) == 0, np.inf, g) if bad else g for g in grads]
+        run.optimizer.zero_grad()
+        before = run.x(), run.e()
+        scaler.scale(_loss(run, used)).backward()
+        scaler.step(run.optimizer)
+        scaler.update()
+        if bad and not (_same(before[0], run.x()) and _same(before[1], run.e())):
+            what = "x" if not _same(before[0], run.x()) else "the memory"
+            return failed(f"the scaler saw an overflow at step {t}, and {what} changes all the same", count=t + 1)
+        seen.add([np.zeros_like(g) if bad else g for g in grads])
+    return seen.judge(context, "with torch.amp.GradScaler, an overflow leaves x and e as they were", case.T)
+
+
+def non_finite(context: Context) -> Result:
+    """NaN, inf and -inf in one gradient: an error or a skipped step, and a memory that is finite ever after."""
+    for bad in (float("nan"), float("inf"), float("-inf")):
+        run, case = _start(context, shapes=context.base)
+        for t, grads in enumerate(case.gs):
+            used = [np.array(g) for g in grads]
+            if t == 2:
+                used[0].flat[0] = bad
+            try:
+                run.step(used)
+            except Exception:
+                if t != 2:
+                    raise
+        e = run.e()
+        if e is None:
+            return skipped("it shows no memory to poison")
+        if not np.isfinite(e[0]).all():
+            count = int((~np.isfinite(e[0])).sum())
+            text = f"one {bad} in the gradient, and {count} of {e[0].size} entries of the memory are not finite 3 steps later"
+            gs = np.stack([g[0] for g in case.gs])
+            gs[2].flat[0] = bad
+            again = "from math import inf, nan\n" + context.lab.script(case.x0[0], gs, np.full(case.T, context.gamma), PLAIN)
+            again += "\nassert torch.isfinite(e).all()"
+            return failed(text, again, number=float(count), bound=0.0, count=case.T, seed=context.seed)
+    return passed("the memory stays finite after nan, inf and -inf", count=3 * context.T, seed=context.seed)
+
+
+def gradient_untouched(context: Context) -> Result:
+    """step() leaves p.grad as it was: others log it, clip it, or add to it."""
+    run, case = _start(context)
+    for t, grads in enumerate(case.gs):
+        run.step(grads)
+        for p, g in zip(run.params, grads, strict=True):
+            if p.grad is None or not np.array_equal(run.array(p.grad), np.ravel(g)):
+                first = "None" if p.grad is None else f"{run.array(p.grad)[0]:.6g}"
+                text = f"step {t} changes p.grad: its first entry was {np.ravel(g)[0]:.6g} and is {first}"
+                return failed(text, count=t + 1, seed=context.seed)
+    return passed("p.grad is not written", count=case.T, seed=context.seed)
+
+
+def gradient_accumulation(context: Context) -> Result:
+    """Two backward passes for each step, and zero_grad only at every other step: what is in p.grad is what counts."""
+    run, case = _start(context)
+    seen = _Recorder(run, context.gamma)
+    held = [np.zeros_like(x) for x in case.x0]
+    for t, grads in enumerate(case.gs):
+        if t % 2 == 0:
+            run.optimizer.zero_grad()
+            held = [np.zeros_like(x) for x in case.x0]
+        for share in (0.25, 0.75):
+            part = [share * g for g in grads]
+            _loss(run, part).backward()
+            held = [h + g for h, g in zip(held, part, strict=True)]
+        run.optimizer.step()
+        seen.add(list(held))
+    return seen.judge(context, "gradients accumulated over several backward passes", case.T)
+
+
+def low_precision(context: Context) -> Result:
+    """float16 and bfloat16: finite on a long tensor whose absolute sum overflows float16, and checkpoints keep the memory."""
+    refused: list[str] = []
+    for dtype in ("bfloat16", "float16"):
+        try:
+            found = _long(context, dtype) or _round_trip(context, dtype)
+        except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "not implemented" not in str(error) and "dtype" not in str(error).lower():
+                raise
+            refused.append(f"{dtype}: {str(error).splitlines()[0][:80]}")
+            continue
+        if found.outcome == "failed":
+            return replace(found, detail=f"{dtype} parameters: {found.detail}")
+    if len(refused) == 2:
+        return skipped("refused: " + "; ".join(refused))
+    return passed("finite, and checkpoints keep the memory" + "".join(f"; refused {text}" for text in refused), count=2)
+
+
+def _long(context: Context, dtype: str) -> Result | None:
+    """gamma g = 2 in 40,000 entries: their sum overflows float16."""
+    if not context.free:
+        return None
+    d = 40_000
+    run = context.lab.start([np.zeros(d)], [context.gamma], context.seed, PLAIN, dtype)
+    for _ in range(2):
+        run.step([np.full(d, 2 / context.gamma)])
+    e = run.e()
+    for name, value in (("x", run.x()[0]), ("the memory", np.zeros(1) if e is None else e[0])):
+        if not np.isfinite(value).all():
+            text = f"{name} is not finite after two steps on {d} entries of gamma g = 2: a sum overflows"
+            return failed(text, number=float((~np.isfinite(value)).sum()), bound=0.0, count=2)
+    return None
+
+
+def memory_dtype(context: Context) -> Result:
+    """The memory is as precise as float32 parameters, or as the parameters if they are less precise."""
+    torch = import_torch()
+    found = {}
+    for dtype in ("float32", "float64"):
+        run, case = _start(context, dtype=dtype)
+        run.step(case.gs[0])
+        tensors = run.e_tensors()
+        if tensors is None:
+            return skipped(NO_MEMORY)
+        found[dtype] = tensors[0].dtype if tensors[0] is not None else None
+    kind = found["float32"]
+    if kind is not None and torch.finfo(kind).eps > torch.finfo(torch.float32).eps:
+        text = f"for float32 parameters the memory is {kind}: what is smaller than its rounding is lost"
+        return failed(text, number=float(torch.finfo(kind).eps), bound=float(torch.finfo(torch.float32).eps), count=2)
+    return passed(f"{str(kind).removeprefix('torch.')} for float32 parameters", count=2)
+
+
+def reported_norm(context: Context) -> Result:
+    """The norm that the optimizer reports is ||e||_2 of its whole memory."""
+    if context.reported is None:
+        return skipped("it reports no norm that is known; pass norm=")
+    run, case = _start(context)
+    for t, grads in enumerate(case.gs):
+        run.step(grads)
+        e = run.e()
+        if e is None:
+            return skipped(NO_MEMORY)
+        true, told = float(np.sqrt(sum(np.square(part).sum() for part in e))), float(context.reported(run.optimizer))
+        if not abs(told - true) <= 1e-5 * max(true, 1e-30):
+            text = f"it reports {told:.6g} after step {t}; the memory's norm is {true:.6g}"
+            return failed(text, number=abs(told - true), bound=1e-5 * true, count=t + 1, seed=context.seed)
+    return passed("the reported norm is ||e||_2", count=case.T, seed=context.seed)
+
+
+CHECKS: tuple[Callable[[Context], Result], ...] = (
+    param_groups, missing_gradient, closure, state_dict, skipped_step, non_finite, gradient_untouched,
+    gradient_accumulation, low_precision, memory_dtype, reported_norm,
+)  # fmt: skip

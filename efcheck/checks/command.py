@@ -1,0 +1,112 @@
+"""`efcheck check MODULE:OBJECT`: parses, calls, shows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from efcheck.errors import EfcheckError, argument_error
+
+_FORM = "be MODULE:OBJECT, such as mypackage.compress:TopK"
+
+
+@click.command("check")
+@click.argument("target", metavar="MODULE:OBJECT")
+@click.option("--delta", type=float, metavar="X", help="The contraction to check, in (0, 1], in place of the object's own.")
+@click.option("--unbiased", is_flag=True, help="Check that E C(v) = v, also where the object claims no omega.")
+@click.option("--dims", metavar="D,...", help="Dimensions to test in; 1,2,3,10,1000 and a few odd ones by default.")
+@click.option("--thorough", is_flag=True, help="Six times the draws and search steps.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the results there.")
+def check(target: str, delta: float | None, unbiased: bool, dims: str | None, thorough: bool, json_file: Path | None) -> int:
+    """Check a compressor of your own, or a torch optimizer or method with error feedback.
+
+    MODULE is imported, from the current folder too. A compressor's class is called without arguments.
+
+    \b
+    efcheck check mypackage.compress:TopK --delta 0.1
+
+    Exit codes: 0 every check passed or was skipped, 1 one failed, 2 wrong usage.
+    """
+    from efcheck.checks._subject import DIMS
+    from efcheck.checks.compressor import report
+    from efcheck.report import write_text
+
+    if json_file is not None and not (json_file.parent.is_dir() and os.access(json_file.parent, os.W_OK)):
+        raise EfcheckError(f"{json_file.parent} must be a folder that can be written to")
+    found_object, source = load(target)
+    if is_method(found_object):
+        if delta is not None or unbiased or dims is not None or thorough:
+            raise click.UsageError(f"--delta, --unbiased, --dims and --thorough are for compressors; {target} is an optimizer")
+        from efcheck.checks.error_feedback import check_error_feedback
+
+        found = check_error_feedback(found_object)
+    else:
+        c, source = instance(found_object, target, source)
+        found = report(c, delta, unbiased or None, _sizes(dims) or DIMS, thorough=thorough, source=source, title=target)
+    if json_file is not None:
+        write_text(json_file, json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n")
+    found.print()
+    return 0 if found.passed else 1
+
+
+def is_method(found: Any) -> bool:
+    """Whether it is the class of a torch optimizer, or a method of efcheck.methods."""
+    from efcheck.methods import Method
+
+    torch = sys.modules.get("torch")
+    return isinstance(found, Method) or (
+        torch is not None and isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
+    )
+
+
+def load(target: str) -> tuple[Any, str]:
+    """The object of MODULE:OBJECT, and the lines that import it as `c`."""
+    module, colon, path = target.partition(":")
+    parts = path.split(".")
+    if not colon or not all(part.isidentifier() for part in (*module.split("."), *parts)):
+        raise argument_error("MODULE:OBJECT", _FORM, target)
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:
+        raise argument_error("MODULE:OBJECT", "name a module that can be imported", target, _said(error)) from error
+    for part in parts:
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            raise argument_error("MODULE:OBJECT", _FORM, target, _said(error)) from error
+    first, rest = parts[0], "".join(f".{part}" for part in parts[1:])
+    return found, f"from {module} import {first} as c" if not rest else f"from {module} import {first}\nc = {first}{rest}"
+
+
+def instance(found: Any, target: str, source: str) -> tuple[Any, str]:
+    """A class called without arguments, anything else as it is; and the lines that make it."""
+    if not isinstance(found, type):
+        return found, source
+    module, _, path = target.partition(":")
+    try:
+        return found(), f"from {module} import {path.partition('.')[0]}\nc = {path}()"
+    except Exception as error:
+        hint = f"{_said(error)} Name an instance instead."
+        raise argument_error("MODULE:OBJECT", "be an object, or a class that needs no arguments", target, hint) from error
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}."
+
+
+def _sizes(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argument_error("dims", "be integers >= 1 between commas", text) from None

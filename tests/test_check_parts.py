@@ -1,0 +1,142 @@
+"""What check_compressor is made of: bets, inputs, pytest glue and Hypothesis strategies."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, find, given, settings
+
+from efcheck.checks import CHECKS, parametrize_with_checks, strategies
+from efcheck.checks._inputs import Input, families
+from efcheck.checks._random import Bet, Clock, at_most, bounded, differs, play, spread
+from efcheck.checks._unbiased import _radius
+from efcheck.compressors import ScaledSign, TopK
+from efcheck.errors import ArgumentError
+
+
+def test_bets_win_against_false_claims_and_hardly_ever_against_true_ones():
+    """Each claim at its very edge, 300 times each: a win has chance 5e-9."""
+    rng = np.random.default_rng(0)
+    rare = lambda n: (rng.random(n) < 1e-3) * 1e3  # noqa: E731 - mean 1, variance 999
+    for _ in range(300):
+        clock = Clock(10)
+        assert not play(lambda n: rng.exponential(size=n), at_most(1.0), 1.0, 1000, clock).won
+        assert not play(rare, at_most(1.0), 1.0, 1000, clock).won
+        assert not play(lambda n: rare(n) - 1, spread(999.0), 0.0, 1000, clock).won
+        assert not play(lambda n: 1 - rare(n), bounded(1000.0), 0.0, 1000, clock).won
+    clock = Clock(30)
+    assert play(lambda n: np.full(n, 1.01), at_most(1.0), 1.0, 5000, clock).won
+    assert play(lambda n: rng.standard_normal(n) + 0.1, spread(1.0), 0.0, 10_000, clock).won
+    assert play(lambda n: np.full(n, 0.5), bounded(1000.0), 0.0, 100_000, clock).won
+    assert isinstance(play(lambda n: np.zeros(n), at_most(1.0), 1.0, 9000, clock), Bet)
+
+
+def test_a_bet_stops_early_where_it_cannot_win():
+    assert play(lambda n: np.zeros(n), at_most(1.0), 1.0, 100_000, Clock(10)).n < 1000
+
+
+def test_two_laws_are_told_apart_and_one_is_not():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        assert not differs(rng.standard_normal(500), rng.standard_normal(500))
+        assert not differs(rng.integers(0, 2, 500) * 1.0, rng.integers(0, 2, 500) * 1.0)
+    assert differs(rng.standard_normal(500), rng.standard_normal(500) + 1)
+
+
+def test_without_omega_a_seldom_event_that_the_pilot_missed_is_allowed_for():
+    same, varied = np.ones((288, 2)), np.random.default_rng(0).standard_normal((288, 2))
+    assert _radius(same) == 1000 and 20 < _radius(varied) < 200 and _radius(varied[:48]) == 1000
+    assert _radius(100 * same) == pytest.approx(20 * 100 * np.sqrt(2))
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 10, 1000])
+def test_the_fixed_inputs_contain_what_they_promise(d):
+    values = [one.value for one in families(d)]
+    assert all(v.shape == (d,) and np.isfinite(v).all() and v.any() for v in values)
+    assert any((v == 1).all() for v in values) and any((v < 0).all() for v in values)
+    assert any((v != 0).sum() == 1 for v in values)
+    if d > 2:
+        assert any((v == 0).any() and (v != 0).sum() > 1 for v in values)
+        assert any(0 < np.ptp(v) < 1e-5 for v in values)
+        assert any(np.abs(v[v != 0]).min() < 1e-4 * np.abs(v).max() for v in values)
+
+
+def test_an_input_is_what_its_text_says():
+    one = Input("np.arange(3.0)").times(1e-200).typed("float32")
+    assert one.value.dtype == np.float32 and np.array_equal(one.value, eval(one.code, {"np": np}))
+
+
+def test_parametrized_checks_run_fail_skip_and_xfail(tmp_path):
+    (tmp_path / "test_mine.py").write_text(
+        "import numpy as np\n"
+        "from efcheck.checks import parametrize_with_checks\n"
+        "from efcheck.compressors import ScaledSign\n"
+        "def doubled(v):\n    return 2 * v\n"
+        "@parametrize_with_checks([ScaledSign()], dims=(1, 4))\n"
+        "def test_good(compressor, check):\n    check(compressor)\n"
+        "@parametrize_with_checks([doubled], {'nonfinite': 'it is not', 'contraction': 'known'}, delta=0.5, dims=(4,))\n"
+        "def test_bad(compressor, check):\n    check(compressor)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfs", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
+    last = done.stdout.splitlines()[-1]
+    assert "1 failed" in last and "1 xfailed" in last and done.returncode == 1, done.stdout
+    assert "[doubled-nonfinite]" in done.stdout and "XPASS(strict)" in done.stdout and "not claimed" in done.stdout
+
+
+def test_parametrizing_refuses_a_check_that_does_not_exist_and_tells_twins_apart():
+    with pytest.raises(ArgumentError, match="`expected_failed` must name checks"):
+        parametrize_with_checks([ScaledSign()], {"speed": "slow"})
+    mark = parametrize_with_checks([TopK(1), TopK(1)])
+    ids = [case.id for case in mark.args[1]]
+    assert len(set(ids)) == len(ids) == 2 * len(CHECKS)
+
+
+EVERYTHING = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@EVERYTHING
+@given(v=strategies.vectors(2, 9), w=strategies.vectors(dtype=np.float32), b=strategies.batches(max_d=4, scaled=False))
+def test_strategies_draw_finite_vectors_of_their_sizes_and_dtypes(v, w, b):
+    assert v.shape[0] in range(2, 10) and v.dtype == np.float64 and np.isfinite(v).all()
+    assert w.shape[0] in range(1, 51) and w.dtype == np.float32 and np.isfinite(w).all()
+    assert b.ndim == 2 and b.shape[0] in range(1, 6) and b.shape[1] in range(1, 5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"),
+    [
+        ("one-hot", lambda v: (v != 0).sum() == 1),
+        ("equal", lambda v: np.ptp(v) == 0 and v.all()),
+        ("tied", lambda v: np.ptp(np.abs(v)) == 0 and np.ptp(v) > 0),
+        ("near-tied", lambda v: 0 < np.ptp(np.abs(v)) < 1e-7 * np.abs(v).max()),
+        ("two-scale", lambda v: np.abs(v).min() < 1e-4 * np.abs(v).max()),
+        ("heavy", lambda v: np.abs(v).max() > 20 * np.median(np.abs(v))),
+        ("sparse", lambda v: v.any() and (v == 0).sum() > v.size / 2),
+        ("negative", lambda v: (v < 0).all()),
+        ("integers", lambda v: (v == np.round(v)).all() and np.ptp(v) > 9),
+        ("zero", lambda v: not v.any()),
+        ("generic", lambda v: np.unique(np.abs(v)).size == v.size),
+    ],
+)
+def test_each_kind_of_vector_is_drawn_and_is_what_it_says(kind, seen):
+    assert find(strategies.vectors(8, 20, kinds=(kind,), scaled=False), seen).size >= 8
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-4, 1.0, 1e4, 1e150])
+def test_each_scale_is_drawn(scale):
+    find(strategies.vectors(3, 3, kinds=("equal",)), lambda v: abs(v[0]) == scale)
+
+
+@pytest.mark.parametrize("arguments", [{"min_d": 0}, {"min_d": 3, "max_d": 2}, {"dtype": np.int64}, {"kinds": ("odd",)}])
+def test_strategies_refuse_what_does_not_exist(arguments):
+    @settings(max_examples=1, database=None)
+    @given(v=strategies.vectors(**arguments))
+    def draw(v):
+        raise AssertionError("drawn")
+
+    with pytest.raises(ArgumentError):
+        draw()
