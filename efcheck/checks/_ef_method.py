@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ class MethodRun:
     def __init__(self, method: Method, x0: Sequence[Array], gammas: Sequence[float], seed: int) -> None:
         self.method, self.gammas = method, list(gammas)
         self.xs = [np.array(x, np.float64).reshape(1, -1) for x in x0]
-        self.states = [method.buffers(1, x.shape[1], x.dtype) for x in self.xs]
+        self.states = [method.buffers(partial(np.zeros_like, x)) for x in self.xs]
         self.rng = np.random.default_rng(seed)
 
     def step(self, grads: Sequence[Array | None]) -> None:
@@ -27,7 +28,10 @@ class MethodRun:
             if g is None:
                 continue
             delta = np.empty_like(x)
-            p = self.method.propose(np.array(g, np.float64).reshape(1, -1), gamma, state)
+            u = np.array(g, np.float64).reshape(1, -1)
+            if not self.method.linear:
+                u = np.multiply(u, gamma, out=state["u"])
+            p = self.method.propose(u, state)
             self.method.direction(p, state, self._compress, delta)
             if self.method.linear:
                 delta *= gamma
