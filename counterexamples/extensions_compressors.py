@@ -26,7 +26,7 @@ from efcheck.compressors import ScaledSign, TopK
 from efcheck.evidence import Evidence, exact, prove
 
 plane = content.load(Path(__file__).with_name("_plane.py"))
-SECTION = "Section 1, Our contributions (extend to other biased compression schemes); Section 3, Counterexample {}"
+SECTION = "Section 1, Our contributions (ours: part of extension-verbatim, other biased schemes); Section 3, Counterexample {}"
 HALF, START = Fraction(1, 2), (Fraction(1), Fraction(1))
 x1, x2 = Symbol("x1", real=True), Symbol("x2", real=True)
 eps = Symbol("epsilon", positive=True)

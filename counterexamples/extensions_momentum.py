@@ -24,7 +24,7 @@ from efcheck.methods import SignSGD
 from efcheck.problems import Linear1D
 from efcheck.simulate import simulate
 
-SECTION = "Section 1, Our contributions (extend to SIGNSGD with momentum); Section 3, Counterexample 1"
+SECTION = "Section 1, Our contributions (ours: part of extension-verbatim, momentum); Section 3, Counterexample 1"
 HALF, NINE, MANY = Fraction(1, 2), Fraction(9, 10), Fraction(99, 100)
 SPIKE, REST, CHANCE = 4, -1, Fraction(1, 4)  # Counterexample 1: g = 4 w.p. 1/4, else -1
 beta = Symbol("beta", positive=True)

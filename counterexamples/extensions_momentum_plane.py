@@ -28,7 +28,7 @@ from efcheck.problems import LeastSquares2D
 from efcheck.simulate import simulate
 
 plane = content.load(Path(__file__).with_name("_plane.py"))
-SECTION = "Section 1, Our contributions (extend to SIGNSGD with momentum); Section 3, Counterexample {}"
+SECTION = "Section 1, Our contributions (ours: part of extension-verbatim, momentum); Section 3, Counterexample {}"
 HALF, NINE, MANY = Fraction(1, 2), Fraction(9, 10), Fraction(99, 100)
 START = (Fraction(1), Fraction(1))
 beta = Symbol("beta", positive=True)

@@ -25,7 +25,7 @@ from efcheck.evidence import Evidence, exact, prove
 
 plane = content.load(Path(__file__).with_name("_plane.py"))
 aligned = content.load(Path(__file__).with_name("_aligned.py"))
-SECTION = "Section 1, Our contributions; Section 3, Theorem I"
+SECTION = "Section 1, Our contributions (ours: part of extension-verbatim); Section 3, Theorem I"
 HALF, START = Fraction(1, 2), (Fraction(3), Fraction(1))
 BETAS = {name: Fraction(name) for name in ("0.5", "0.9", "0.99")}
 NEVER = "a.s. x_t does not converge to x*, for all members, step-sizes and almost every x_0"

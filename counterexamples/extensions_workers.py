@@ -29,7 +29,7 @@ from efcheck.evidence import Evidence, exact, prove
 
 plane = content.load(Path(__file__).with_name("_plane.py"))
 sgn = plane.sgn
-SECTION = "Section 1, Our contributions (extend to multiple worker settings); Section 3, Counterexample {}"
+SECTION = "Section 1, Our contributions (ours: part of extension-verbatim, multiple workers); Section 3, Counterexample {}"
 HALF, ONE = Fraction(1, 2), (Fraction(1), Fraction(1))
 x1, x2 = Symbol("x1", real=True), Symbol("x2", real=True)
 eps = Symbol("epsilon", positive=True)

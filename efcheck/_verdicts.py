@@ -148,6 +148,7 @@ def markdown(found: Sequence[Entry], paper: Paper) -> str:
     title = f"Verdicts on *{paper.title}*" if paper.title else "Verdicts"
     about = ", ".join(part for part in (paper.authors, paper.published) if part)
     wrong = refuted(found, paper)
+    ours = sum(e.ours for e in found)
     counts = ", ".join(f"{sum(e.printed == v for e in found)} {v}" for v in ("proved", "refuted", "supported", "undecided"))
     lines = [f"# {title}", ""] + ([about, ""] if about else [])
     lines += [
@@ -155,6 +156,8 @@ def markdown(found: Sequence[Entry], paper: Paper) -> str:
         "",
         f"{len(found)} claims as printed: {counts}. *Proved*: shown for the generality stated. *Refuted*: does not hold as "
         "printed, by a counterexample that can be checked. *Supported*: experiments agree, no proof. *Undecided*: neither.",
+        "",
+        f"{ours} of them are statements of ours about the paper's objects; they say so, and are not in the list below.",
         "",
         "## False as printed, most consequential first",
         "",

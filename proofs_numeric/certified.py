@@ -13,7 +13,6 @@ Conventions e in the unit of x. T counts the steps before e_T, and x_0, ..., x_T
 
 from __future__ import annotations
 
-import json
 from fractions import Fraction
 from functools import lru_cache
 from math import isqrt
@@ -30,8 +29,9 @@ LETTERS = ("delta", "gamma", "sigma")
 
 @lru_cache
 def stored(statement: str) -> list[Any]:
-    """The certificates of `statement`, in the order of their names."""
-    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(FOLDER.glob(f"{statement}-*.json"))]
+    """The certificates of `statement`, in the order of their files' names."""
+    found = [certificate.parse(file.read_text(encoding="utf-8")) for file in sorted(FOLDER.glob("*.json"))]
+    return [one for one in found if one["statement"] == statement]
 
 
 def share_kept(delta: Fraction) -> Fraction:
@@ -91,7 +91,10 @@ def attained(statement: str, values: Any) -> Evidence:
     found = [(Fraction(one["bound"]), *values(one)) for one in stored(statement)]
     excess = [bound / value - 1 for bound, value, _ in found]
     same = bool(found) and all(value == sharp for _, value, sharp in found)
-    outcome = "proved" if same and min(excess) >= 0 and max(excess) <= CLOSE else "refuted"
+    if any(value > bound for bound, value, _ in found):
+        outcome = "refuted"
+    else:
+        outcome = "proved" if same and max(excess) <= CLOSE else "undecided"
     detail = f"bound over attained value - 1: at most {float(max(excess, default=Fraction(0))):.1e} in {len(excess)} cases"
     return Evidence("exact", outcome, detail, covers="from below")
 
@@ -105,7 +108,7 @@ def solved_anew(statement: str, quantity: str) -> Evidence:
         if found.outcome != "supported":
             return found.covering("from above")
         far.append(abs(float(found.data["value"]) / float(Fraction(one["bound"])) - 1))
-    outcome = "supported" if far and max(far) <= CLOSE else "undecided"
+    outcome = "supported" if far and max(far) <= CLOSE else "refuted"  # gap and residuals are below 10^-6
     return Evidence("sdp", outcome, f"farthest of {len(far)} worst cases: {max(far):.1e} of the bound", covers="from above")
 
 

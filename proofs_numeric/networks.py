@@ -144,8 +144,9 @@ def either_is_possible() -> Evidence:
 fits = Claim(
     "network-fits-any-labels",
     "Section 2, Generalization of deep learning methods (attributed to Zhang et al., 2017)",
-    "Deep networks are [...] able to fit arbitrary data and always achieve zero training error [for any n images that differ "
-    "and any labels there are weights: one hidden layer of n rectified units is enough]",
+    "Deep networks are [...] able to fit arbitrary data [for any n images that differ and any labels there are weights: one "
+    'hidden layer of n rectified units is enough; that training finds them and "always achieve[s] zero training error" is '
+    "another matter]",
     repaired="2 n + d parameters, the theorem of Zhang et al.: 103,072 for the 50,000 images of CIFAR, 194 times fewer than "
     "VGG19 has; if two images are equal and their labels differ, no network has zero training error",
 )
@@ -181,9 +182,9 @@ def a_new_unit_corrects_one_image() -> Evidence:
 
 @fits.printed
 def thirty_images() -> Evidence:
-    """3 pixels each, all 0 or from a linear congruence; labels 0 to 9."""
-    drawn = [0, *((75 * k + 74) % 65537 for k in range(1, 30))]
-    images, labels = [(v % 256, v // 256 % 256, v % 7) for v in drawn], [(v + 3) % 10 for v in drawn]
+    """3 pixels each, from a linear congruence, or next to each other as numbers: (0, 0), (255, 0), (0, 1); labels 0 to 9."""
+    drawn = [0, 255, 256, *((75 * k + 74) % 65537 for k in range(1, 28))]
+    images, labels = [(v % 256, v // 256 % 256, v // 256**2) for v in drawn], [(v + 3) % 10 for v in drawn]
     units = fitted(images, labels)
     good = [network(units, projected(x)) for x in images] == labels and len({*images}) == len(images)
     return Evidence(

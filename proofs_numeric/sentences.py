@@ -227,9 +227,9 @@ def with_assumption_a() -> Evidence:
 
 epochs = Claim(
     "sentence-first-epochs",
-    "Section 4, Remark 4; Figure 2, caption",
-    "after T >= O(1/delta^2) iterations the second term becomes negligible [...] - this is usually true after just the first "
-    "few epochs [1/delta^2 iterations, delta = 0.13 as in Figure 2, batch-size 128 on 50,000 images: at most three epochs]",
+    "Section 4, Remark 4; Figure 2, caption (ours: how many epochs; whether the term is negligible then: remark-4-negligible)",
+    '1/delta^2 iterations are at most three epochs ["usually true after just the first few epochs"; delta = 0.13 as in Figure '
+    "2, batch-size 128 on 50,000 images]",
     repaired="1/delta^2 are 60 iterations, less than an epoch of 391; 1/delta^4, the order that it takes, are 3502, nine "
     "epochs. With the delta that the layer-wise sign guarantees, 1 over the largest layer of VGG19, 1/delta^2 are more than "
     "10^10 epochs",

@@ -116,7 +116,8 @@ smaller = Claim(
     "tables-smaller-gap",
     "Table 1, caption; Tables 3 and 4, captions; Section 6",
     "EF-SIGNSGD has a much smaller gap; its performance is much closer to SGD [a smaller one in each row, and a mean over the "
-    "three rows of a table that is at most a third of the others']",
+    "three rows of a table that is at most half of the others']",
+    repaired="at most a third of the others'",
 )
 
 
@@ -131,11 +132,21 @@ def in_each_row() -> Evidence:
     return in_every_row().covering("each row")
 
 
-@smaller.printed
-def on_average_a_third() -> Evidence:
-    pairs = [(total_gap(t, EF).times(3), total_gap(t, m)) for t in BOTH for m in SIGN]
+def on_average(share: int) -> Evidence:
+    """The mean gap, times `share`, is below the mean gap of each other method."""
+    pairs = [(total_gap(t, EF).times(share), total_gap(t, m)) for t in BOTH for m in SIGN]
     told = "; ".join(f"{t}: " + ", ".join(f"{total_gap(t, m)} ({m})" for m in (EF, *SIGN)) for t in BOTH)
     return printed.compare(pairs, f"summed gaps {told}", "mean")
+
+
+@smaller.printed
+def half_of_it() -> Evidence:
+    return on_average(2)
+
+
+@smaller.repaired
+def a_third_of_it() -> Evidence:
+    return on_average(3)
 
 
 feedback = Claim(
@@ -160,16 +171,17 @@ def with_and_without() -> Evidence:
 
 @feedback.repaired
 def by_half_and_by_fifty() -> Evidence:
-    last = [row for row in ROWS if row[1] == 8]
+    last = [row for row in ROWS if row[1] == min(size for _, size in ROWS)]
     pairs = [*shrinks(Fraction(54, 100)), *shrinks(Fraction(1, 50), last)]
-    return printed.compare(pairs, "0.54 of the gap without in each row, 1/50 of it at batch-size 8")
+    return printed.compare(pairs, "0.54 of the gap without in each row, 1/50 of it at the smallest batch-size")
 
 
 closer = Claim(
     "tables-much-closer",
     "Section 6.2; Table 4",
     "On the test dataset, the accuracy [...] is much closer to SGD than the other sign methods across batch-sizes and models "
-    "(Tables 3, 4) [in each row nearer to SGDM than to the next sign method: at most half of its gap]",
+    "(Tables 3, 4) [across: in each row by itself at most half of the next sign method's gap; for the mean over rows: "
+    "tables-smaller-gap]",
     repaired="it is nearer to SGDM than to the next sign method in five rows of six; for VGG19 with batch-size 128 its gap is "
     "0.68 against the 0.94 of SIGNSGDM, more than 7/10 of it",
     expect="refuted",

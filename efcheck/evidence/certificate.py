@@ -27,6 +27,7 @@ import json
 import re
 import sys
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ class Rejected(ValueError):
 
 def rational(name: str, text: Any) -> Fraction:
     """A number of the file, as text: "3", "-1/7", "0.125"."""
-    if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,400}(\.[0-9]{1,400}|/0*[1-9][0-9]{0,400})?", text):
-        raise Rejected(f'{name} must be a rational number as text, such as "1/7"; got {text!r:.60}')
+    if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,60}(\.[0-9]{1,60}|/0*[1-9][0-9]{0,59})?", text):
+        raise Rejected(f'{name} must be a rational number as text, such as "1/7", of at most 60 digits; got {text!r:.60}')
     return Fraction(text)
 
 
@@ -82,14 +83,46 @@ def quadratic_form(statement: str, T: int, delta: Fraction, gamma: Fraction, by:
 
 
 def semidefinite(Q: list[list[Fraction]]) -> bool:
-    """Whether Q is positive semidefinite: every pivot of LDL^T is > 0, or 0 with a row of zeros."""
-    rows = [row[:] for row in Q]
+    """Whether Q is positive semidefinite: every pivot of LDL^T is > 0, or 0 with a row of zeros.
+
+    In integers, by Bareiss: the pivots are those of LDL^T times positive minors, and every division is exact.
+    """
+    scale, before = lcm(*(x.denominator for row in Q for x in row)), 1
+    rows = [[int(x * scale) for x in row] for row in Q]
     while rows:
         (pivot, *first), *rest = rows
         if pivot < 0 or (pivot == 0 and any(first)):
             return False
-        rows = [[x - row[0] * y / pivot for x, y in zip(row[1:], first, strict=True)] if pivot else row[1:] for row in rest]
+        if pivot == 0:
+            rows = [row[1:] for row in rest]
+        else:
+            rows = [[(pivot * x - row[0] * y) // before for x, y in zip(row[1:], first, strict=True)] for row in rest]
+            before = pivot
     return True
+
+
+def parse(text: str) -> Any:
+    """JSON, or Rejected; a key that is there twice is refused: a reader may have seen the other one."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise Rejected("a key of the file is there twice")
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=once)
+    except Rejected:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise Rejected(f"not JSON: {str(error) or type(error).__name__}") from None
+
+
+def shown(number: Fraction) -> str:
+    try:
+        return f"{float(number):.10g}"
+    except OverflowError:
+        return "a number beyond 10^308"
 
 
 def verify(certificate: Any) -> Fraction:
@@ -118,13 +151,13 @@ def verify(certificate: Any) -> Fraction:
     for name, numbers in by.items():
         for t, number in enumerate(numbers):
             if number < 0:
-                raise Rejected(f"the multiplier {name}[{t}] is negative: {number}")
+                raise Rejected(f"the multiplier {name}[{t}] is negative: {shown(number)}")
     if any(c != Fraction(1, T + 1) for c in by.get("convexity", [])):
         raise Rejected(f"the values of f do not cancel: every convexity multiplier must be 1/(T+1) = 1/{T + 1}")
     sums = value["sigma"] ** 2 * sum(by["moment"]) + sum(r * value["R"] ** 2 for r in by.get("start", []))
     bound = rational("bound", certificate["bound"])
     if sums > bound:
-        raise Rejected(f"the multipliers give the bound {float(sums):.10g} at best; {float(bound):.10g} is stated")
+        raise Rejected(f"the multipliers give the bound {shown(sums)} at best; {shown(bound)} is stated")
     if not semidefinite(quadratic_form(statement, T, value["delta"], value["gamma"], by)):
         raise Rejected("the quadratic form Q is not positive semidefinite")
     return bound
@@ -139,8 +172,10 @@ def statement(certificate: Any) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python certificate.py FILE")
     try:
-        verify(found := json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+        verify(found := parse(Path(sys.argv[1]).read_text(encoding="utf-8")))
         print("proved:", statement(found))
-    except Rejected as error:
+    except (Rejected, OSError, UnicodeDecodeError) as error:
         sys.exit(f"not proved: {error}")

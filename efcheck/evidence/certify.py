@@ -3,8 +3,8 @@ r"""Making the certificates that `certificate` checks: a small semidefinite prog
     minimise   r R^2 + sigma^2 sum b_t   over a, b, r >= 0   such that   Q(a, b, r) - mu I is positive semidefinite
 
 with Q, the letters and the two statements as in certificate.py. Its optimum at mu = 0 is the worst case over all vectors that
-meet the hypotheses: for lemma-3 the worst case itself, for theorem-3 so at gamma = R/(sigma (T+1)), and elsewhere up to about
-10^-3 above it, since convexity is used between x* and the iterates only, which keeps the proof valid in expectation.
+meet the hypotheses: for lemma-3 the worst case itself, for theorem-3 so at gamma = R/(sigma (T+1)), and elsewhere up to a
+few 10^-3 above it, since convexity is used between x* and the iterates only, which keeps the proof valid in expectation.
 
 The margin mu > 0 absorbs the rounding, and is raised until the exact checker accepts. Solved at gamma = sigma = 1, where R is
 counted in gamma sigma; the multipliers are then scaled exactly: lemma-3 by (a, b) = (a, gamma^2 b), theorem-3 by (a, b, r) =
@@ -13,7 +13,6 @@ counted in gamma sigma; the multipliers are then scaled exactly: lemma-3 by (a, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -66,7 +65,9 @@ def certify(
     for name, value in exact.items():
         if value <= 0 or (name == "delta" and value > 1):
             raise argument_error(name, "be in (0, 1]" if name == "delta" else "be > 0", str(value))
-    size = exact.get("R", Fraction(1)) / (exact["gamma"] * exact["sigma"])
+    size = exact["R"] / (exact["gamma"] * exact["sigma"]) if "R" in exact else Fraction(1)
+    if not Fraction(1, 10**6) <= size <= 10**6:
+        raise argument_error("R", "be between 10^-6 and 10^6 times gamma sigma", f"{float(size):.3g} times")
     for margin in _MARGINS:
         found = _assembled(statement, T, exact, _solved(statement, T, exact["delta"], float(size), margin))
         try:
@@ -85,9 +86,9 @@ def read(file: Path) -> Any:
     Raises ArgumentError for a file that is not JSON in UTF-8.
     """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise argument_error("FILE", "be JSON in UTF-8", f"{file}: {str(error) or type(error).__name__}") from None
+        return certificate.parse(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise argument_error("FILE", "be JSON in UTF-8", f"{file}: {error}") from None
 
 
 def _forms(statement: str, T: int, delta: Fraction) -> tuple[Array, dict[tuple[str, int], Array]]:
