@@ -82,7 +82,7 @@ def first_below_start(zero: int, epsilon: Fraction = Fraction(1, 2)) -> Evidence
     for name, gammas in schedules.items():
         for t, x in enumerate(exact_run(zero, gammas, epsilon)):
             steps += 1
-            on_line = on_line and x[0] + x[1] == 2
+            on_line = on_line and sum(x) == 2
             if fractional_f(epsilon, x) < start:
                 detail = (
                     f"sign(0) = {zero}, epsilon = {epsilon}, gamma = {name}: x_{t} = ({x[0]}, {x[1]}), "
