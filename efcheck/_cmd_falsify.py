@@ -26,7 +26,8 @@ def falsify(bound: str | None, out: Path | None, minutes: float, form: str, scal
     efcheck falsify theorem-2 --out found        found/theorem-2.json and found/theorem-2.py
     efcheck falsify lemma-3 --form sharp --scale 0.99
 
-    Exit codes: 0 a confirmed violation, 1 none (the largest ratio of left to right side is told), 2 wrong usage.
+    Exit codes: 0 a confirmed violation, 1 none, or not in time (the largest ratio of left to right side is told), 2 wrong
+    usage.
     """
     from efcheck.cli import _Progress
     from efcheck.evidence import falsify as search
@@ -40,7 +41,7 @@ def falsify(bound: str | None, out: Path | None, minutes: float, form: str, scal
         return 0
     goal = target(bound or "none", form)
     if out is not None:
-        _make(out)
+        _make(out, f"{bound}.json", f"{bound}.py")
     with _Progress() as progress:
         found = search(bound or "none", form, scale, minutes, seed, progress)
     click.echo(f"{found.outcome}: {found.detail}")
@@ -65,7 +66,8 @@ def falsify(bound: str | None, out: Path | None, minutes: float, form: str, scal
     return 0
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, *names: str) -> None:
+    """The folder, in which files of these names can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
@@ -73,3 +75,6 @@ def _make(folder: Path) -> None:
         writable = False
     if not writable:
         raise EfcheckError(f"{folder} must be a folder that can be written to")
+    for file in (folder / name for name in names):
+        if file.is_dir():
+            raise EfcheckError(f"{file} must be a file, or not there; it is a folder")

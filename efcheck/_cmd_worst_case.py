@@ -41,9 +41,10 @@ def worst_case(
     Numbers may be written 0.1, 1e-3 or 1/1200. Exit codes: 0 with a value that counts, 1 if gap or residuals are too large,
     2 wrong usage.
     """
-    from efcheck.errors import EfcheckError
+    from efcheck.errors import EfcheckError, argument_error
     from efcheck.evidence import worst_case as solve
     from efcheck.evidence.parse import number
+    from efcheck.evidence.worst_case import LETTERS
     from efcheck.report import write_text
 
     for file in (save, certificate):
@@ -54,17 +55,23 @@ def worst_case(
     quantity = quantity.replace("-", "_")
     if certificate is not None and (method != "EFSGD" or quantity not in CERTIFIED):
         raise EfcheckError("--certificate goes with error-norm or suboptimality of EFSGD, the bounds that can be certified")
+    for name in values:
+        if name not in LETTERS.get(quantity, values):
+            raise argument_error(name, f"be left out: {quantity} has {', '.join(LETTERS[quantity])}", letters[name])
     found = solve(quantity, T=T, method=method, solver=solver, gram=save is not None, **values)
     click.echo(f"{found.outcome}: {found.detail}")
-    compared = _compared(found.data) if method == "EFSGD" and quantity in BOUNDS else {}
+    counts = found.outcome == "supported"
+    compared = _compared(found.data) if counts and method == "EFSGD" and quantity in BOUNDS else {}
     for name, (bound, ratio) in compared.items():
-        click.echo(f"  {name:<9}{bound:<14.9g}worst case/bound = {ratio:.6f}" + ("  exceeded" if ratio > 1 + 1e-6 else ""))
+        click.echo(
+            f"  {name:<9}{f'{bound:.9g} ':<14}worst case/bound = {ratio:.6f}" + ("  exceeded" if ratio > 1 + 1e-6 else "")
+        )
     if save is not None:
         told = {name: {"value": bound, "ratio": ratio} for name, (bound, ratio) in compared.items()}
         write_text(save, json.dumps({"efcheck": __version__, **found.to_json(), "bounds": told}, indent=1) + "\n")
     if certificate is not None:
         _certify(certificate, quantity, T, exact, found.data["value"])
-    return 0 if found.outcome == "supported" else 1
+    return 0 if counts else 1
 
 
 def _certify(file: Path, quantity: str, T: int, exact: Any, value: float) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ PANELS = 4
 SAVED = Path(__file__).with_suffix(".csv")
 COLUMNS = ("panel", "method", "T", "delta", "gamma", "worst")
 LOOKS = [figure.Style(c, s, m) for c, s, m in (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", "-.", "^"))]
+SOLVER = "CLARABEL"
 METHODS = ("EFSGD", "EF21", "CompressedSGD")
 NAMES = {"EFSGD": "EF", "EF21": "EF21", "CompressedSGD": "no feedback"}
 LEMMA, SMOOTH, CONVEX, STEPS, DELTAS = (1, 4, 30), (6, 12, 20), (1, 4, 12), (1, 2, 4, 8, 16), 8
@@ -40,22 +42,27 @@ def compute(
     convex: tuple[int, ...] = CONVEX,
     methods: tuple[int, ...] = STEPS,
     deltas: int = DELTAS,
+    source: str = SAVED.name,
+    solver: str = SOLVER,
 ) -> dict[str, Any]:
-    """The columns panel, method, T, delta, gamma, worst; from tightness.csv if it has these T, else solved.
+    """The columns panel, method, T, delta, gamma, worst; from tightness.csv if it has these T and so many delta by this solver.
 
-    lemma, smooth, convex, methods: the T of panels (a), (b), (c), (d). Units sigma = 1, R = 1, and L = 1 in (b).
+    lemma, smooth, convex, methods: the T of panels (a), (b), (c), (d); deltas: how many in (a), (b), (c). source: the csv,
+    "" to solve anew. Units sigma = 1, R = 1, and L = 1 in (b).
     """
-    rows = saved() if SAVED.exists() else []
-    wanted = {("a", T) for T in lemma} | {("b", T) for T in smooth} | {("c", T) for T in convex} | {("d", T) for T in methods}
-    if not wanted <= {(row[0], row[2]) for row in rows}:
-        rows = list(solved(lemma, smooth, convex, methods, deltas))
+    rows = saved(SAVED.with_name(source)) if source and SAVED.with_name(source).exists() and solver == SOLVER else []
+    wanted = {(panel, T): deltas for panel, some in (("a", lemma), ("b", smooth), ("c", convex)) for T in some}
+    wanted |= {("d", T): len(METHODS) for T in methods}
+    counts = Counter((row[0], row[2]) for row in rows)
+    if any(counts[key] != count for key, count in wanted.items()):
+        rows = list(solved(lemma, smooth, convex, methods, deltas, solver))
     kept = [row for row in rows if (row[0], row[2]) in wanted]
     return {name: np.array(column) for name, column in zip(COLUMNS, zip(*kept, strict=True), strict=True)}
 
 
-def saved() -> list[Row]:
-    """tightness.csv."""
-    with SAVED.open(newline="", encoding="utf-8") as file:
+def saved(file: Path) -> list[Row]:
+    """tightness.csv, all of it by SOLVER."""
+    with file.open(newline="", encoding="utf-8") as file:
         lines = list(csv.reader(file))[1:]
     return [(p, m, int(T), float(d), float(g), float(w)) for p, m, T, d, g, w in lines]
 
@@ -69,18 +76,19 @@ def save(rows: Iterable[Row]) -> None:
 # -- worst cases -----------------------------------------------------------------------------------------------------------
 
 
-def solved(lemma: Any, smooth: Any, convex: Any, methods: Any, deltas: int) -> Iterable[Row]:
+def solved(lemma: Any, smooth: Any, convex: Any, methods: Any, deltas: int, solver: str = SOLVER) -> Iterable[Row]:
     """All rows, each from a solve that counts."""
     even, near = np.linspace(0.1, 0.9, deltas), 1 - np.logspace(-3.2, -0.7, deltas)
     for T in lemma:
-        yield from (("a", "EFSGD", T, d, 1.0, value("error_norm", T=T, delta=d, gamma=1.0)) for d in even)
+        yield from (("a", "EFSGD", T, d, 1.0, value("error_norm", T=T, delta=d, gamma=1.0, solver=solver)) for d in even)
     for T in smooth:
-        yield from (("b", "EFSGD", T, d, *largest_ratio(T, d)) for d in near)
+        yield from (("b", "EFSGD", T, d, *largest_ratio(T, d, solver)) for d in near)
     for T in convex:
         step = 1 / (T + 1)
-        yield from (("c", "EFSGD", T, d, step, value("suboptimality", T=T, delta=d, gamma=step)) for d in even)
+        given = {"T": T, "gamma": step, "solver": solver}
+        yield from (("c", "EFSGD", T, d, step, value("suboptimality", delta=d, **given)) for d in even)
     for method in METHODS:
-        yield from (("d", method, T, 0.5, *best_step(T, method)) for T in methods)
+        yield from (("d", method, T, 0.5, *best_step(T, method, solver)) for T in methods)
 
 
 def value(quantity: str, **letters: Any) -> float:
@@ -91,25 +99,25 @@ def value(quantity: str, **letters: Any) -> float:
     return float(found.data["value"])
 
 
-def largest_ratio(T: int, delta: float) -> tuple[float, float]:
+def largest_ratio(T: int, delta: float, solver: str) -> tuple[float, float]:
     """gamma L with the largest worst case over the printed Theorem II, and the worst case there."""
 
     def ratio(step: float) -> float:
         right = bounds.THEOREM_2.printed(T=T, delta=delta, gamma=step, sigma=1.0, L=1.0, f0=0.0)
-        return value("gradient_norm", T=T, delta=delta, gamma=step) / float(right)
+        return value("gradient_norm", T=T, delta=delta, gamma=step, solver=solver) / float(right)
 
     step = _peak(ratio, 0.3, 3.0)
-    return step, value("gradient_norm", T=T, delta=delta, gamma=step)
+    return step, value("gradient_norm", T=T, delta=delta, gamma=step, solver=solver)
 
 
-def best_step(T: int, method: str) -> tuple[float, float]:
+def best_step(T: int, method: str, solver: str) -> tuple[float, float]:
     """gamma with the smallest worst f(xbar) - f*, and that, at delta = 1/2."""
 
     def gain(power: float) -> float:
-        return -value("suboptimality", T=T, delta=0.5, gamma=10**power, method=method)
+        return -value("suboptimality", T=T, delta=0.5, gamma=10**power, method=method, solver=solver)
 
     step = 10 ** _peak(gain, -2.5, 0.5)
-    return step, value("suboptimality", T=T, delta=0.5, gamma=step, method=method)
+    return step, value("suboptimality", T=T, delta=0.5, gamma=step, method=method, solver=solver)
 
 
 def _peak(f: Callable[[float], float], low: float, high: float) -> float:

@@ -28,7 +28,7 @@ def test_the_command_writes_the_instance_and_its_script(capsys, tmp_path):
     assert sorted(p.name for p in written.iterdir()) == ["remark-6-sgd.json", "remark-6-sgd.py"]
     assert recheck(json.loads((written / "remark-6-sgd.json").read_text())).outcome == "refuted"
     alone = subprocess.run([sys.executable, "-I", str(written / "remark-6-sgd.py")], capture_output=True, check=False)
-    assert alone.returncode == 0 and b"left/right = 4" in alone.stdout
+    assert alone.returncode == 0 and b"left/right (both squared) = 4" in alone.stdout
 
 
 def test_the_command_exits_1_and_writes_nothing_where_a_bound_holds(capsys, tmp_path):
@@ -40,6 +40,21 @@ def test_the_command_exits_1_and_writes_nothing_where_a_bound_holds(capsys, tmp_
 def test_where_a_bound_is_not_exceeded_its_other_readings_are_named(capsys):
     code, out, _ = command(capsys, "theorem-3")
     assert code == 1 and "another reading: theorem-3-average, the sum over T + 1 points divided by T" in out
+
+
+def test_a_folder_in_the_place_of_a_file_is_seen_before_the_search(capsys, tmp_path, monkeypatch):
+    (tmp_path / "remark-6.py").mkdir()
+    monkeypatch.setattr("efcheck.evidence.falsify", None)
+    code, out, err = command(capsys, "remark-6", "--out", str(tmp_path))
+    assert (code, out) == (2, "") and "remark-6.py must be a file" in err and err.count("\n") == 1
+
+
+def test_a_script_of_squares_says_so(capsys, tmp_path):
+    code, _, _ = command(capsys, "remark-6", "--out", str(tmp_path))
+    alone = subprocess.run([sys.executable, "-I", str(tmp_path / "remark-6.py")], capture_output=True, text=True, check=False)
+    assert code == alone.returncode == 0
+    assert alone.stdout.count("(both squared)") == 3
+    assert "both sides squared" in (tmp_path / "remark-6.py").read_text()
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,13 @@ def test_a_bound_that_is_exceeded_is_said_to_be() -> None:
     )
 
 
+def test_an_answer_that_does_not_count_has_no_ratio() -> None:
+    """gamma L = 1e-30 is beyond the solver's digits."""
+    done = efcheck("worst-case", "gradient-norm", "--T", "2", "--delta", "1/2", "--gamma", "1", "--L", "1e-30")
+    assert (done.returncode == 0) is done.stdout.startswith("supported")
+    assert ("worst case/bound" in done.stdout) is (done.returncode == 0)
+
+
 def test_other_methods_have_no_bound_beside_them(tmp_path: Path) -> None:
     done = efcheck(*LEMMA, "--method", "EF21", "--save", str(tmp_path / "a.json"))
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
@@ -50,9 +57,39 @@ def test_other_methods_have_no_bound_beside_them(tmp_path: Path) -> None:
         (["worst-case", "error-norm", "--T", "1", "--delta", "2", "--gamma", "1"], "`delta` must be a number in (0, 1]"),
         (["worst-case", "error-norm", "--T", "1", "--delta", "x", "--gamma", "1"], "`delta` must be"),
         (["worst-case", "error-norm", "--delta", "1", "--gamma", "1"], "--T"),
+        ([*LEMMA, "--L", "2"], "`L` must be left out: error_norm has T, delta, gamma, sigma; got 2"),
+        ([*LEMMA, "--f0", "1"], "`f0` must be left out"),
+        ([*LEMMA, "--sigma", "1e170"], "`sigma` must be in [1e-100, 1e100]"),
+        ([*LEMMA, "--sigma", "1e-170"], "`sigma` must be in [1e-100, 1e100]"),
+        ([*LEMMA[:-1], "1e200"], "`gamma` must be in [1e-100, 1e100]"),
+        ([*LEMMA[:-1], "1e-90", "--sigma", "1e-90"], "`gamma sigma` must be in"),
+        (["worst-case", "gradient-norm", "--T", "1", "--delta", "1", "--gamma", "1", "--L", "1e101"], "`gamma L` must be in"),
+        (
+            ["worst-case", "gradient-norm", "--T", "1", "--delta", "1", "--gamma", "1e-9", "--f0", "1e99"],
+            "`f0/(gamma sigma^2)`",
+        ),
+        (
+            ["worst-case", "suboptimality", "--T", "1", "--delta", "1", "--gamma", "1e-9", "--R", "1e99"],
+            "`R/(gamma sigma)` must",
+        ),
         ([*LEMMA, "--save", "/nowhere/a.json"], "/nowhere must be a folder"),
     ],
-    ids=["quantity", "delta", "text", "no T", "folder"],
+    ids=[
+        "quantity",
+        "delta",
+        "text",
+        "no T",
+        "L",
+        "f0",
+        "sigma",
+        "tiny sigma",
+        "gamma",
+        "gamma sigma",
+        "gamma L",
+        "far f0",
+        "far R",
+        "folder",
+    ],
 )
 def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], says: str) -> None:
     assert says in refused(efcheck(*arguments))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from efcheck import bounds
-from efcheck.errors import ArgumentError
+from efcheck import bounds, content
+from efcheck.errors import ArgumentError, EfcheckError
 from efcheck.evidence import falsify, recheck
 from efcheck.evidence._falsify_instance import read
 from efcheck.evidence._falsify_script import script
@@ -71,7 +71,7 @@ def test_the_audit_carries_an_instance(found, name):
 def test_a_stored_instance_is_compared_with_the_right_side_it_is_given(found):
     data = found["theorem-2"].data["instance"]
     assert recheck(data, bounds.THEOREM_2.printed.expression).outcome == "refuted"
-    assert recheck(data, bounds.THEOREM_2.repaired.expression).outcome == "supported"
+    assert recheck(data, bounds.THEOREM_2.repaired.expression).outcome == "undecided"
 
 
 def test_every_stored_instance_is_of_a_refuted_bound():
@@ -145,7 +145,25 @@ def test_equal_seeds_give_equal_evidence():
 
 def test_the_time_limit_ends_the_search():
     evidence = falsify("theorem-2", "repaired", minutes=1e-6)
-    assert evidence.outcome == "supported" and "stopped by the time limit" in evidence.detail
+    assert evidence.outcome == "undecided"
+    assert "no violation" in evidence.detail and "stopped by the time limit" in evidence.detail
+
+
+def test_the_minimum_from_t_1_on_exceeds_the_repaired_right_side_in_either_form():
+    """At t = 0 the gradient is 0 and a kick of noise throws x_1 out."""
+    evidence = falsify("theorem-2-index", "repaired")
+    assert evidence.outcome == "refuted" and read(evidence.data["instance"]).target.first == 1
+
+
+def test_a_float_scale_is_the_decimal_that_it_prints():
+    assert falsify("lemma-3", scale=0.1).data["instance"]["scale"] == "1/10"
+
+
+def test_a_stored_instance_that_refutes_no_more_is_an_error():
+    instances = content.load(INSTANCES.with_name("_instances.py"))
+    assert instances.again("theorem-2", bounds.THEOREM_2.printed.expression).outcome == "refuted"
+    with pytest.raises(EfcheckError, match=r"theorem-2\.json refutes theorem-2 no more"):
+        instances.again("theorem-2", bounds.THEOREM_2.repaired.expression)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +172,8 @@ def test_the_time_limit_ends_the_search():
         ({"bound": "theorem-9"}, "`bound` must be one of lemma-3"),
         ({"bound": "remark-4-sgd", "form": "sharp"}, "`form` must be one of printed, repaired for remark-4-sgd"),
         ({"bound": "lemma-3", "scale": 0}, "`scale` must be a rational number > 0"),
+        ({"bound": "lemma-3", "scale": "1e-400"}, "`scale` must be a rational number > 0, in"),
+        ({"bound": "lemma-3", "scale": "1e400"}, "`scale` must be a rational number > 0, in"),
         ({"bound": "lemma-3", "scale": "x"}, "`scale` must be a rational number > 0"),
         ({"bound": "lemma-3", "scale": float("nan")}, "`scale` must be a rational number > 0"),
         ({"bound": "lemma-3", "minutes": 0}, "`minutes` must be a finite number > 0"),

@@ -240,10 +240,10 @@ def test_any_number_counts(old, new, tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "outcome"),
     [
-        ("gamma", "1/3", "supported"),
+        ("gamma", "1/3", "undecided"),
         ("sigma", "1/2", "undecided"),
-        ("T", "5", "supported"),
-        ("x0", ["1/9"], "supported"),
+        ("T", "5", "undecided"),
+        ("x0", ["1/9"], "undecided"),
         ("left", "10", "refuted"),
         ("right", "1000", "refuted"),
     ],
@@ -269,11 +269,50 @@ def test_a_stored_instance_is_run_and_not_believed(key, value, outcome):
         ("compressor", {"kind": "table", "messages": [[["1"], ["1"]], [["1"], ["2"]]]}, "two messages"),
         ("compressor", {"kind": "factor"}, "what efcheck falsify writes"),
         ("scale", None, "rational numbers as text"),
+        ("scale", "0", "`scale` must be a rational number > 0"),
+        ("scale", "-1", "`scale` must be a rational number > 0"),
+        ("x0", ["1", "0"], "`x0` must have the dimension"),
+        ("compressor", {"kind": "table", "messages": [[["1", "0"], ["1", "0"]]]}, "`x0` must have the dimension"),
+        ("compressor", {"kind": "table", "messages": [[["1"], ["1", "0"]]]}, "`messages` must have one dimension"),
     ],
 )
 def test_what_is_no_instance_is_one_clear_line(key, value, message):
     with pytest.raises(ArgumentError, match=message):
         recheck({**STORED, key: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sigma": "0", "noise": "everywhere"}, "`sigma` must be > 0 where there is noise"),
+        ({"bound": "theorem-3", "function": {"kind": "linear", "slope": ["1"]}}, "`function` must have a least value"),
+        (
+            {"noise": "at zero", "x0": ["0", "0"], "function": {"kind": "linear", "slope": ["0", "0"]},
+             "compressor": {"kind": "factor", "factor": "1"}},
+            "`x0` must have the dimension",
+        ),
+    ],
+    ids=["noise", "least", "plane"],
+)  # fmt: skip
+def test_parts_that_do_not_fit_are_one_clear_line(changes, message):
+    with pytest.raises(ArgumentError, match=message):
+        recheck({**STORED, **changes})
+
+
+def test_noise_is_no_violation_of_remark_10():
+    """The span of the gradients is that of the noise, too: a walk of noise stays in it."""
+    walk = {"bound": "remark-10", "T": "5", "gamma": "1", "sigma": "1", "delta": "1", "q": "0", "x0": ["0"], "scale": "1",
+            "function": {"kind": "linear", "slope": ["0"]}, "compressor": {"kind": "factor", "factor": "1"}}  # fmt: skip
+    found = recheck({**STORED, **walk, "noise": "everywhere"})
+    assert found.outcome == "undecided" and "noise" in found.detail
+
+
+@pytest.mark.parametrize("form", ["printed", "repaired", "sharp"])
+def test_a_reading_is_kept_in_every_form(form):
+    """theorem-2-index takes its minimum from t = 1 on, theorem-3-average divides by T."""
+    first, average = target("theorem-2-index", form), target("theorem-3-average", form)
+    assert first.first == 1 and first.words().startswith("min_{1 <= t") and first.reading
+    assert average.extra == -1 and average.words().endswith("/T) - f*")
 
 
 @pytest.mark.parametrize("data", [None, [], {}, "text"])

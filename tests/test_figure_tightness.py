@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,6 +72,20 @@ def test_other_sizes_are_solved_anew() -> None:
     found = tightness.compute(lemma=(2,), smooth=(1,), convex=(2,), methods=(1,), deltas=2)
     assert set(found["T"][found["panel"] == "a"].tolist()) == {2} and len(found["T"]) == 2 + 2 + 2 + 3
     assert (found["worst"] > -1e-6).all()
+
+
+def test_as_many_deltas_as_are_asked_for() -> None:
+    """The saved rows have eight."""
+    pytest.importorskip("PEPit")
+    assert len(tightness.saved(tightness.SAVED)) > 0
+    found = tightness.compute(lemma=(1,), smooth=(), convex=(1,), methods=(1,), deltas=3)
+    assert sorted(found["delta"][found["panel"] == "a"]) == pytest.approx([0.1, 0.5, 0.9])
+
+
+def test_the_record_names_the_source_and_the_solver(tmp_path: Path) -> None:
+    tightness.main(["--out", str(tmp_path)])
+    told = json.loads((tmp_path / "tightness.json").read_text())["parameters"]
+    assert told["source"] == "tightness.csv" and told["solver"] == "CLARABEL"
 
 
 def test_an_answer_that_does_not_count_stops_the_figure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,48 @@ def exceeded(quantity: str, above: Any, **letters: Any) -> Any:
     return Instance.from_json(told)
 
 
+@pytest.fixture(scope="module")
+def told() -> dict[str, Any]:
+    """A run against 99 % of the worst case, as JSON."""
+    letters = {"T": 2, "delta": "3/4", "gamma": "1/2"}
+    right = Fraction(99, 100) * Fraction(worst_case("gradient_norm", T=2, delta=0.75, gamma=0.5, f0=1.0).data["value"])
+    return dict(exceeded("gradient_norm", float(right), **letters, f0=1).to_json())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"f": []}, "a function value for each gradient"),
+        ({"g": [["1"]]}, "3 gradients"),
+        ({"residual": []}, "T residuals"),
+        ({"letters": {"delta": "-3"}}, "0 < delta <= 1"),
+        ({"letters": {"gamma": "0"}}, "gamma, sigma, L > 0"),
+        ({"letters": {"L": "-1"}}, "gamma, sigma, L > 0"),
+        ({"letters": {"sigma": None}}, "all letters but f0"),
+        ({"letters": {"T": "-1"}}, "T >= 0"),
+        ({"letters": {"T": "2.5"}}, "what `replay` writes"),
+        ({"letters": {"gamma": "1/0"}}, "what `replay` writes"),
+        ({"letters": {"R": "1"}}, "the letters T, delta"),
+        ({"quantity": "contraction"}, "a quantity among"),
+        ({"method": "SGD"}, "a method among"),
+        ({"x": []}, "what `replay` writes"),
+        ({"x": [["1"] * 9] * 3}, "one dimension"),
+        ({"mean": {"slope": ["1"], "f": "1"}}, "a mean for suboptimality alone"),
+    ],
+)
+def test_what_is_no_run_is_one_clear_line(told: dict[str, Any], changes: dict[str, Any], says: str) -> None:
+    changed = {**told, **changes, "letters": told["letters"] | changes.get("letters", {})}
+    with pytest.raises(ArgumentError, match=says) as raised:
+        recheck(changed, sp.Rational(0))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("data", [None, [], {}, "text"])
+def test_nor_is_anything_else(data: Any) -> None:
+    with pytest.raises(ArgumentError, match="what `replay` writes"):
+        recheck(data, sp.Rational(0))
+
+
 # -- true bounds are attained to 1 % ------------------------------------------------------------------------------
 
 

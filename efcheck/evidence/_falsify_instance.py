@@ -35,7 +35,7 @@ from efcheck.evidence._falsify_parts import (
     read_function,
     vector,
 )  # fmt: skip
-from efcheck.evidence._falsify_target import Target, rootless, target
+from efcheck.evidence._falsify_target import Target, multiplier, rootless, target
 from efcheck.evidence.evidence import Evidence
 
 STEPS = 20_000  # on Fractions
@@ -125,7 +125,7 @@ class Instance:
         return replace(self, target=replace(self.target, side=replace(self.target.side, expression=expression)))
 
     def evidence(self, seconds: float = 0.0, data: Mapping[str, Any] | None = None) -> Evidence:
-        """Kind witness: refuted if left > right, supported if not, undecided if a hypothesis is broken."""
+        """Kind witness: refuted if left > right within the hypotheses, else undecided: one run supports no bound."""
         begun = time.monotonic()
         name = f"{self.target.name} {self.target.form}" + (f" times {self.scale}" if self.scale != 1 else "")
         try:
@@ -135,7 +135,7 @@ class Instance:
         squared = " (both squared)" if self.target.power == 2 else ""
         detail = f"{name}: {self.words()}: {self.target.words()}{squared} = {show(left)} > {show(right)}, the right side"
         if left <= right:
-            return Evidence("witness", "supported", f"{name}: left side {show(left)} <= {show(right)}, right side")
+            return Evidence("witness", "undecided", f"{name}: left side {show(left)} <= {show(right)}, right side")
         ratio = float(left / right) ** (1 / self.target.power) if right else math.inf
         found = {"ratio": ratio, "T": self.T, "instance": self.to_json(), **(data or {})}
         return Evidence("witness", "refuted", detail, found, seconds=seconds or time.monotonic() - begun)
@@ -235,14 +235,14 @@ class Instance:
         )
 
     def _error(self) -> Fraction:
-        """All gradients are multiples of the slope of a linear function: the span is its line, and x_0 must be on it."""
+        """Without noise all gradients are the slope of a linear function: the span is its line, and x_0 must be on it."""
         states, slope = self._start(), self.function.gradient(self.x0)
         for _ in range(self.T):
             states = self._step(states)
         if self.target.quantity == "error":
             return sum((w * norm2(e) for (_, e, _), w in states.items()), Fraction(0))
-        if any(self.x0) or any(self.function.gradient(x) != slope for (x, _, _) in states):
-            raise BrokenHypothesis("x_0 is not 0, or f is not linear")
+        if self.noise != "none" or any(self.x0) or any(self.function.gradient(x) != slope for (x, _, _) in states):
+            raise BrokenHypothesis("the gradients have noise, x_0 is not 0, or f is not linear")
         found = Fraction(0)
         for (x, _, _), w in states.items():
             inner = sum((a * b for a, b in zip(x, slope, strict=True)), Fraction(0))
@@ -286,8 +286,20 @@ def read(data: Any) -> Instance:
         parts = read_function(data["function"]), read_compressor(data["compressor"]), vector(data["x0"]), data["noise"]
         if number(data["delta"]) != 1 - number(data["q"]) ** 2:
             raise argument_error("delta", "be 1 - q^2", data["delta"])
-        return Instance(
-            goal, int(T), number(data["gamma"]), number(data["sigma"]), number(data["q"]), *parts, number(data["scale"])
-        )
+        scale = multiplier(number(data["scale"]))
+        found = Instance(goal, int(T), number(data["gamma"]), number(data["sigma"]), number(data["q"]), *parts, scale)
     except (KeyError, TypeError, AttributeError) as error:
         raise argument_error("instance", "be what efcheck falsify writes", f"{type(error).__name__}: {error}") from None
+    _fitting(found)
+    return found
+
+
+def _fitting(found: Instance) -> None:
+    """The parts fit together: one dimension, noise with a size, a least value where the left side needs it."""
+    d, f = len(found.x0), found.function
+    if {f.d, found.compressor.d, d if found.noise == "none" else 1} - {None, d}:
+        raise argument_error("x0", "have the dimension of function, compressor and noise", f"{d} numbers")
+    if found.noise != "none" and found.sigma <= 0:
+        raise argument_error("sigma", "be > 0 where there is noise", str(found.sigma))
+    if found.target.quantity == "gap" and f.minimum is None:
+        raise argument_error("function", f"have a least value for {found.target.name}", f.to_json()["kind"])

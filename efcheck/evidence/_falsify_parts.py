@@ -27,8 +27,10 @@ def sign(c: Fraction) -> int:
 
 
 class Function(Protocol):
-    """f with its smoothness, steepest slope, minimum and a minimiser; f* and x* are None where there are none."""
+    """f on R^d with its smoothness, steepest slope, minimum and a minimiser; f* and x* are None where there are none."""
 
+    @property
+    def d(self) -> int: ...
     @property
     def steepest2(self) -> Fraction: ...
     @property
@@ -52,6 +54,7 @@ class Huber:
     slope: Fraction
     minimum: Fraction | None = Fraction(0)
     minimiser: Vector | None = (Fraction(0),)
+    d: int = 1
 
     def __post_init__(self) -> None:
         _positive(L=self.L, slope=self.slope)
@@ -97,6 +100,7 @@ class Absolute:
     at: Fraction
     L: Fraction | None = None
     minimum: Fraction | None = Fraction(0)
+    d: int = 1
 
     def __post_init__(self) -> None:
         _positive(slope=self.slope)
@@ -145,6 +149,10 @@ class Constant:
     minimiser: Vector | None = None
 
     @property
+    def d(self) -> int:
+        return len(self.slope)
+
+    @property
     def steepest2(self) -> Fraction:
         return norm2(self.slope)
 
@@ -172,8 +180,10 @@ def gradient(x):
 
 
 class Compressor(Protocol):
-    """What C(p) may be, with its chances; KeyError where it is not defined."""
+    """What C(p) may be, with its chances; d is the dimension of p, None for any."""
 
+    @property
+    def d(self) -> int | None: ...
     def outcomes(self, p: Vector) -> Outcomes: ...
     def words(self) -> str: ...
     def to_json(self) -> dict[str, Any]: ...
@@ -185,6 +195,7 @@ class Factor:
     """C(p) = c p, c = factor."""
 
     factor: Fraction
+    d: int | None = None
 
     def outcomes(self, p: Vector) -> Outcomes:
         return [(tuple(self.factor * c for c in p), ONE)]
@@ -204,6 +215,7 @@ class Chances:
     """C(p) = c p with a random c: (c, chance) for each, made afresh at every step."""
 
     factors: tuple[tuple[Fraction, Fraction], ...]
+    d: int | None = None
 
     def outcomes(self, p: Vector) -> Outcomes:
         return [(tuple(factor * c for c in p), chance) for factor, chance in self.factors]
@@ -224,6 +236,10 @@ class Table:
     """The messages C(p) of the points p that the run meets; elsewhere C(p) = p, so delta is what it is on the table."""
 
     messages: Mapping[Vector, Vector]
+
+    @property
+    def d(self) -> int | None:
+        return len(next(iter(self.messages))) if self.messages else None
 
     def outcomes(self, p: Vector) -> Outcomes:
         return [(self.messages.get(p, p), ONE)]
@@ -252,6 +268,7 @@ class Threshold:
     share: Fraction
     unit: Fraction
     turn: Fraction
+    d: int | None = 1
 
     def __post_init__(self) -> None:
         _positive(unit=self.unit)
@@ -324,6 +341,8 @@ def read_compressor(data: Mapping[str, Any]) -> Compressor:
             pairs = [(vector(p), vector(c)) for p, c in data["messages"]]
             if len(dict(pairs)) < len(pairs):
                 raise argument_error("messages", "name each p once", "two messages for one p")
+            if len({len(v) for pair in pairs for v in pair}) > 1:
+                raise argument_error("messages", "have one dimension", "vectors of several")
             return Table(dict(pairs))
         case "threshold":
             return Threshold(number(data["share"]), number(data["unit"]), number(data["turn"]))

@@ -23,7 +23,7 @@ _HEAD = '''"""{source}, {form}:
     {left}
         <= {right}
 
-This run exceeds it. p_t = gamma g_t + e_t, x_(t+1) = x_t - C(p_t), e_(t+1) = p_t - C(p_t), e_0 = 0, in {dimension}.
+This run exceeds it{compared}. p_t = gamma g_t + e_t, x_(t+1) = x_t - C(p_t), e_(t+1) = p_t - C(p_t), e_0 = 0, in {dimension}.
 Exact fractions; the exit code is 0 if and only if the run is within the hypotheses and the left side is larger than the right.
 """
 
@@ -132,9 +132,9 @@ def left_side():
 _TAIL = """require(0 < delta <= 1 and q >= 0 and q**2 == 1 - delta and gamma > 0 and sigma >= 0 and T >= {first}, "ranges")
 {letters}left = left_side(){power}
 right = {scale}{right}
-print("left side", left if left.denominator < 10**30 else float(left))
-print("right side", right if right.denominator < 10**30 else float(right))
-print(f"left/right = {{float(left / right) if right else float('inf'):.9g}}")
+print("left side{squared}", left if left.denominator < 10**30 else float(left))
+print("right side{squared}", right if right.denominator < 10**30 else float(right))
+print(f"left/right{squared} = {{float(left / right) if right else float('inf'):.9g}}")
 sys.exit(0 if left > right else 1)
 """
 
@@ -150,6 +150,7 @@ def script(instance: Instance) -> str:
         source=source, form=times, left=goal.words(), right=goal.side.expression, T=instance.T,
         gamma=quoted(instance.gamma), sigma=quoted(instance.sigma), delta=quoted(instance.delta), q=quoted(instance.q),
         x0=x0, dimension="the plane" if plane else "one dimension",
+        compared=", here both sides squared" if goal.power == 2 else "",
     )  # fmt: skip
     return head + (_plane(instance) if plane else _line(instance)) + _tail(instance)
 
@@ -200,6 +201,7 @@ def _tail(instance: Instance) -> str:
     return _TAIL.format(
         first=max(goal.first, -goal.extra), letters="".join(line + "\n" for line in lines),
         power=" ** 2  # both sides are squared" if goal.power == 2 else "",
+        squared=" (both squared)" if goal.power == 2 else "",
         scale="" if instance.scale == 1 else f"{quoted(instance.scale)} ** {goal.power} * ",
         right=printer.doprint(goal.right) if instance.scale == 1 else f"({printer.doprint(goal.right)})",
     )  # fmt: skip

@@ -141,8 +141,9 @@ def search(target: Target, scale: Fraction, minutes: float, seed: int, progress:
     seconds = time.monotonic() - begun
     if instance is not None:
         return instance.evidence(seconds, {"largest_ratio": best[0], "runs": state.runs})
-    outcome = "undecided" if best[0] > 1 + _ABOVE else "supported"
-    what = "a violation that could not be confirmed" if outcome == "undecided" else "no violation"
+    above = best[0] > 1 + _ABOVE
+    outcome = "undecided" if above or state.late else "supported"
+    what = "a violation that could not be confirmed" if above else "no violation"
     late = ", stopped by the time limit" if state.late else ""
     detail = f"{what} in {state.runs} runs{late}; largest left side over right side {best[0]:.6f}, at T = {best[3]}"
     data = {"ratio": best[0], "T": best[3], "family": best[1], "point": best[2], "runs": state.runs}

@@ -7,6 +7,7 @@ a square, except in the gap without a step size, where both sides are squared.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -23,11 +24,12 @@ QUANTITIES = {
     r"\mathbb{E}\|e_t\|^2": "error", r"\|x_t - \Pi x_t\|^2": "distance",
 }  # fmt: skip
 FORMS = ("printed", "repaired", "sharp")
+SCALES = Fraction(1, 10**100), Fraction(10**100)  # products of two still fit into floats
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A reading of a bound that has more than one: what its printed form says; `form` is the right side that it has."""
+    """A reading of a bound that has more than one: its left side; `form` is the right side of what it calls printed."""
 
     bound: str
     text: str
@@ -38,7 +40,7 @@ class Reading:
 
 READINGS = {
     "theorem-2-index": Reading(
-        "theorem-2", "the minimum over t = 1, ..., T, with the repaired right side", "repaired", first=1
+        "theorem-2", "the minimum over t = 1, ..., T; as printed with the repaired right side", "repaired", first=1
     ),
     "theorem-3-average": Reading("theorem-3", "the sum over T + 1 points divided by T", extra=-1),
     "remark-5": Reading("remark-5", "for every C with delta = 1/k, as its derivation from Remark 4 has it"),
@@ -115,9 +117,19 @@ def target(name: str, form: str = "printed") -> Target:
     known = [f for f, _ in bound.forms]
     if form not in known:
         raise argument_error("form", f"be one of {', '.join(known)} for {name}", form)
-    if form != "printed":
-        return Target(name, form, bound, getattr(bound, form))
-    return Target(name, form, bound, getattr(bound, reading.form), reading.first, reading.extra, reading.text)
+    side = getattr(bound, reading.form if form == "printed" else form)
+    return Target(name, form, bound, side, reading.first, reading.extra, reading.text)
+
+
+def multiplier(scale: Any) -> Fraction:
+    """What multiplies the right side, as a rational; a float is the decimal that it prints."""
+    try:
+        found = Fraction(str(scale) if isinstance(scale, float) else scale)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        found = Fraction(0)
+    if not SCALES[0] <= found <= SCALES[1]:
+        raise argument_error("scale", "be a rational number > 0, in [1e-100, 1e100]", scale)
+    return found
 
 
 @lru_cache(maxsize=64)

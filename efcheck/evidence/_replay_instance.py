@@ -13,6 +13,9 @@ from functools import cached_property
 from itertools import permutations
 from typing import Any, TypeAlias
 
+from efcheck.errors import argument_error
+from efcheck.evidence.worst_case import LETTERS
+
 Vector: TypeAlias = tuple[Fraction, ...]
 Step: TypeAlias = Callable[[Fraction, Vector, Vector, Vector, Vector], tuple[Vector, Vector, Vector]]
 
@@ -153,8 +156,21 @@ class Instance:
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Instance:
-        """The inverse of `to_json`: what is free is read, what follows is computed anew."""
+        """The inverse of `to_json`: what is free is read, what follows is computed anew.
 
+        ArgumentError where it is no run of a known quantity and method, with letters in their ranges and all its vectors.
+        """
+        try:
+            found = cls._read(told)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
+            raise argument_error("instance", "be what `replay` writes", f"{type(error).__name__}: {error}") from None
+        for holds, what in _complete(found):
+            if not holds:
+                raise argument_error("instance", f"have {what}", "another one")
+        return found
+
+    @classmethod
+    def _read(cls, told: dict[str, Any]) -> Instance:
         def vector(texts: Sequence[str]) -> Vector:
             return tuple(Fraction(text) for text in texts)
 
@@ -166,6 +182,26 @@ class Instance:
             told["quantity"], told["method"], letters | {"T": int(told["letters"]["T"])}, vector(told["x"][0]),
             tuple(map(vector, told["g"])), tuple(map(vector, told["residual"])), vector(told["f"]), **mean,
         )  # fmt: skip
+
+
+def _complete(run: Instance) -> Iterator[tuple[bool, str]]:
+    """What a run must have to be judged; each may suppose those before it."""
+    named, values = run.quantity, run.letters
+    yield named in _LEFT, f"a quantity among {', '.join(_LEFT)}"
+    yield run.method in _STEPS, f"a method among {', '.join(_STEPS)}"
+    yield values.keys() == set(LETTERS[named]), f"the letters {', '.join(LETTERS[named])}"
+    yield values["T"] >= (named == "error_norm"), "T >= 0, and >= 1 for error_norm"
+    yield all(v is not None for name, v in values.items() if name != "f0"), "all letters but f0"
+    yield 0 < values["delta"] <= 1, "0 < delta <= 1"
+    yield all(values[name] > 0 for name in ("gamma", "sigma", "L") if name in values), "gamma, sigma, L > 0"
+    yield (values.get("f0") or 0) >= 0 and values.get("R", 0) >= 0, "f0, R >= 0"
+    points = values["T"] + (named != "error_norm")
+    yield len(run.residual) == values["T"], "T residuals"
+    yield len(run.g) == points, f"{points} gradients"
+    yield len(run.f) == (0 if named == "error_norm" else points), "a function value for each gradient, none for error_norm"
+    yield (run.slope is not None) == (named == "suboptimality"), "a mean for suboptimality alone"
+    slope = () if run.slope is None else (run.slope,)
+    yield {len(v) for v in (run.x0, *run.g, *run.residual, *slope)} == {max(run.d, 1)}, "vectors of one dimension"
 
 
 def _one_answer(what: str, asked: Sequence[Vector], answers: Sequence[Vector]) -> Iterator[str]:

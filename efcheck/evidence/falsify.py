@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any, TypeAlias
 
-from efcheck.errors import argument_error, integer, real
+from efcheck.errors import integer, real
 from efcheck.evidence.evidence import Evidence
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -33,8 +32,9 @@ def falsify(
         every C with delta = 1/k; remark-5-unbiased is about C = U/k alone, U unbiased.
     form : "printed", "repaired" or "sharp"
         Which right side.
-    scale : int, Fraction or text
-        Multiplies the right side, > 0; 99/100 asks whether a bound that holds is tight to 1 %.
+    scale : int, Fraction, float or text
+        Multiplies the right side, in [1e-100, 1e100]; a float is the decimal that it prints. 99/100 asks whether a bound that
+        holds is tight to 1 %.
     minutes : float
         No new runs after that, > 0.
     seed : int
@@ -46,7 +46,8 @@ def falsify(
     -------
     Evidence
         refuted (kind `witness`): data["instance"] in JSON, see `recheck`; data["ratio"], left over right. supported (`search`):
-        none above 1 + 1e-9, data["ratio"] is the largest. undecided: one above, which could not be confirmed.
+        none above 1 + 1e-9, data["ratio"] is the largest. undecided: one above, which could not be confirmed, or the time
+        ran out.
 
     Raises
     ------
@@ -59,15 +60,9 @@ def falsify(
     'refuted'
     """
     from efcheck.evidence import _falsify_search
-    from efcheck.evidence._falsify_target import target
+    from efcheck.evidence._falsify_target import multiplier, target
 
-    try:
-        factor = Fraction(scale)
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
-        factor = Fraction(0)
-    if factor <= 0:
-        raise argument_error("scale", "be a rational number > 0", scale)
-    goal = target(bound, form)
+    goal, factor = target(bound, form), multiplier(scale)
     limit = real("minutes", minutes, 0, open_ends=True)
     return _falsify_search.search(goal, factor, limit, integer("seed", seed, 0), progress)
 
@@ -85,7 +80,7 @@ def recheck(data: Any, right: Any = None) -> Evidence:
     Returns
     -------
     Evidence
-        refuted if left > right within the hypotheses; supported if left <= right; undecided if a hypothesis is broken.
+        refuted if left > right within the hypotheses; else undecided: one run that exceeds nothing supports no bound.
 
     Raises
     ------

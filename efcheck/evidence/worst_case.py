@@ -21,7 +21,8 @@ METHODS = ("EFSGD", "CompressedSGD", "EF21")
 SOLVERS = ("CLARABEL", "SCS")
 _LONGEST = 60
 _UNITS = {"error_norm": "[x]^2", "gradient_norm": "[f]^2/[x]^2", "suboptimality": "[f]", "contraction": ""}
-_LETTERS = {
+_SIZES = 1e-100, 1e100  # squares and products of two still fit into floats
+LETTERS = {
     "error_norm": ("T", "delta", "gamma", "sigma"),
     "gradient_norm": ("T", "delta", "gamma", "sigma", "L", "f0"),
     "suboptimality": ("T", "delta", "gamma", "sigma", "R"),
@@ -67,7 +68,7 @@ def worst_case(
         Contraction, in (0, 1].
     gamma, sigma, L : float
         Step size [x]^2/[f], bound of the gradients [f]/[x], smoothness [f]/[x]^2; all > 0. What a quantity does not name
-        is not used.
+        is not used. gamma, sigma, gamma sigma and gamma L are in [1e-100, 1e100].
     f0 : float or None
         f(x_0) - inf f > 0, [f]; None leaves it free.
     R : float
@@ -134,7 +135,7 @@ def checked(quantity: str, method: str, solver: str, letters: Mapping[str, Any])
             raise argument_error(name, f"be one of {', '.join(words)}", value)
     least = 1 if quantity in ("error_norm", "contraction") else 0
     used: dict[str, Any] = {"T": integer("T", letters["T"], least, _LONGEST, "Longer runs are beyond a semidefinite program.")}
-    for name in _LETTERS[quantity][1:]:
+    for name in LETTERS[quantity][1:]:
         value = letters[name]
         if name == "delta":
             used[name] = _share(value)
@@ -146,7 +147,24 @@ def checked(quantity: str, method: str, solver: str, letters: Mapping[str, Any])
             used[name] = real(name, value, 0.0, used["L"], open_ends=True, hint="It is the strong convexity, mu < L.")
         else:
             used[name] = real(name, value, 0.0, open_ends=True)
+    _sized(used)
     return used
+
+
+def _sized(used: Mapping[str, Any]) -> None:
+    """The units, and the letters in them, are no smaller and no larger than floats can be squared."""
+    gamma, sigma = used["gamma"], used.get("sigma", 1.0)
+    sizes = {"gamma": gamma, "sigma": sigma, "gamma sigma": gamma * sigma, "gamma L": gamma * used.get("L", 1.0)}
+    for name, size in sizes.items():
+        if not _SIZES[0] <= size <= _SIZES[1]:
+            raise argument_error(name, "be in [1e-100, 1e100]", f"{size:g}")
+    ratios = {
+        "R/(gamma sigma)": used.get("R", 0.0) / (gamma * sigma),
+        "f0/(gamma sigma^2)": (used.get("f0") or 0.0) / gamma / sigma**2,
+    }
+    for name, size in ratios.items():
+        if size > _SIZES[1]:
+            raise argument_error(name, "be at most 1e100", f"{size:g}")
 
 
 def _share(delta: Any) -> float:
@@ -184,7 +202,7 @@ def program(quantity: str, method: str, solver: str, used: Mapping[str, Any]) ->
 
 def _line(data: Mapping[str, Any]) -> str:
     residual = max(data["primal_residual"], data["dual_residual"])
-    told = ", ".join(f"{name} = {data[name]:g}" for name in _LETTERS[data["quantity"]] if data[name] is not None)
+    told = ", ".join(f"{name} = {data[name]:g}" for name in LETTERS[data["quantity"]] if data[name] is not None)
     return (
         f"{data['quantity']} of {data['method']} at {told}: at most {data['dual']:.9g}, attained {data['value']:.9g} "
         f"(relative gap {data['gap']:.1e}, residuals {residual:.1e}; {data['solver']}: {data['status']})"
