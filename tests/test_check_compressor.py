@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 from efcheck import check_compressor, compressors
-from efcheck.checks import CHECKS, check_named
+from efcheck.checks import CHECKS, _behaviour, check_named
+from efcheck.checks._compare import TOO_SLOW
 from efcheck.checks._random import Clock
 from efcheck.checks._source import PLACEHOLDER, source_of
 from efcheck.checks._subject import Subject, refused
@@ -46,6 +48,7 @@ needs_torch = pytest.mark.skipif(not TORCH_PLANTED, reason="needs torch")
 ALL_PLANTED = {**PLANTED, **{f"torch: {name}": case for name, case in TORCH_PLANTED.items()}}
 ALL_CORRECT = {**CORRECT, **{f"torch: {name}": case for name, case in TORCH_CORRECT.items()}}
 FAST = ("learned table", "top-k with shuffled ties", "seldom mask without omega", "ternary", "float32 only",
+        "plain numbers named delta and bits", "a step above 1", "a float32 scale, declared homogeneous",
         "error-compensated, declared", "raises on NaN", "symmetries in law")  # fmt: skip
 OWN = (
     Identity(), Sign(), Sign(zero=1), ScaledSign(), ScaledSign(zero=0), TopK(1), TopK(2), TopK(0.3), RandomK(1), RandomK(0.3),
@@ -84,6 +87,7 @@ def test_there_are_enough_planted_bugs_and_correct_compressors():
     assert {case[2] for case in PLANTED.values()} == set(CHECKS), "each check has a bug that it must catch"
 
 
+MARK = "# snippet: "
 RUN = """
 import json, sys
 for name, snippet in json.load(sys.stdin):
@@ -109,10 +113,29 @@ def shown(snippets):
 def test_a_failing_report_alone_shows_the_failure_in_a_fresh_interpreter():
     got = shown([(name, intended(name).reproduce) for name in ALL_PLANTED])
     assert set(got) == set(ALL_PLANTED)
-    unseen = {
-        name: what for name, what in got.items() if what == "no failure" or what in ("NameError", "SyntaxError", "ImportError")
+    told = {name: ("AssertionError", "SystemExit" if name == "exits" else raised(name)) for name in got}
+    assert not {name: what for name, what in got.items() if what not in told[name]}
+
+
+def raised(name):
+    """The exception that the check told, if any."""
+    return next(iter(re.findall(r"\b([A-Z]\w*Error): ", intended(name).detail)), None)
+
+
+def test_a_snippet_can_be_pasted_at_a_prompt():
+    text = "import sys\n" + "".join(
+        f"print('\\n{MARK}{name}', file=sys.stderr)\n{intended(name).reproduce}\n" for name in ALL_PLANTED if name != "exits"
+    )
+    done = subprocess.run(
+        [sys.executable, "-i", "-q", "-W", "ignore"], input=text, capture_output=True, text=True, cwd=HERE, timeout=600,
+        check=False,
+    )  # fmt: skip
+    errors = {name: set(re.findall(r"^(\w+Error)\b", rest, re.MULTILINE)) for name, _, rest in
+              (part.partition("\n") for part in done.stderr.split(MARK)[1:])}  # fmt: skip
+    assert set(errors) == set(ALL_PLANTED) - {"exits"}
+    assert not {
+        name: what for name, what in errors.items() if not what & {"AssertionError", raised(name)} or "SyntaxError" in what
     }
-    assert not unseen, unseen
 
 
 def test_a_snippet_whose_bug_is_mended_shows_nothing(tmp_path):
@@ -254,6 +277,18 @@ def test_dimensions_that_a_compressor_refuses_are_named_and_no_failure():
     assert report.passed and "refuses d = 2: ArgumentError: `k` must be in [1, 2]; got 3." in report["sizes"].detail
     report = check_compressor(TopK(30), dims=(2, 3))
     assert failing(report) == ["sizes"] and all(r.outcome == "skipped" for r in report if r.name != "sizes")
+
+
+def test_slow_random_compressors_are_not_compared_in_law(monkeypatch):
+    s = Subject(PLANTED["random levels of the whole batch"][0], dims=(3, 5))
+    s.cost = dict.fromkeys(s.cost, 0.02)
+    calls = []
+    monkeypatch.setattr(_behaviour, "same_law", lambda *_: calls.append(1))
+    found = _behaviour.batch(s)
+    assert not calls and found.outcome == "passed" and found.detail == TOO_SLOW
+    s = Subject(CORRECT["symmetries in law"][0], dims=(3, 5))
+    s.cost = dict.fromkeys(s.cost, 0.02)
+    assert _behaviour.symmetry(s, "scale").outcome == "skipped"
 
 
 def test_an_error_on_purpose_is_told_from_a_slip():

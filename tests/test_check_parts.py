@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, find, given, settings
 from efcheck.checks import CHECKS, parametrize_with_checks, strategies
 from efcheck.checks._inputs import Input, families
 from efcheck.checks._random import Bet, Clock, at_most, bounded, differs, play, spread
+from efcheck.checks._source import subject_of
 from efcheck.checks._unbiased import _radius
 from efcheck.compressors import ScaledSign, TopK
 from efcheck.errors import ArgumentError
@@ -67,6 +68,18 @@ def test_the_fixed_inputs_contain_what_they_promise(d):
 def test_an_input_is_what_its_text_says():
     one = Input("np.arange(3.0)").times(1e-200).typed("float32")
     assert one.value.dtype == np.float32 and np.array_equal(one.value, eval(one.code, {"np": np}))
+
+
+def test_an_object_whose_text_is_an_address_has_the_same_title_in_every_run():
+    class Plain:
+        __module__ = "mine"
+
+        def __call__(self, v):
+            return v
+
+    assert (
+        " at 0x" not in subject_of(Plain()) and subject_of(Plain()).startswith("mine:") and subject_of(TopK(2)) == "TopK(k=2)"
+    )
 
 
 def test_parametrized_checks_run_fail_skip_and_xfail(tmp_path):

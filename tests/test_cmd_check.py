@@ -113,6 +113,13 @@ def test_a_module_that_raises_is_one_line(folder: Path) -> None:
     assert done.returncode == 2 and "ZeroDivisionError: division by zero." in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("code", ["0", "3", ""])
+def test_a_module_that_exits_is_one_line_and_exit_code_2(folder: Path, code: str) -> None:
+    (folder / "exits.py").write_text(f"import sys\nsys.exit({code})\n")
+    done = check("exits:x", cwd=folder)
+    assert done.returncode == 2 and done.stdout == "" and "SystemExit" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 # the page
 
 

@@ -28,12 +28,30 @@ def close(s: Subject, a: Array, b: Array, v: Array) -> bool:
         return True
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return False
-    slack = 8 * s.tolerance(v.shape[-1])
+    slack = _slack(s, v.shape[-1])
     scale = max(float(np.abs(x).max()) for x in (a, b, v))
     if float(np.abs(a - b).max()) <= slack * scale:
         return True
     one, two = error(v, a), error(v, b)
     return abs(one - two) <= slack * max(one, two)
+
+
+def close_code(s: Subject, d: int, a: str, b: str, v: str = "v") -> str:
+    """Python text that is true only where each vector of `a` is close to that of `b` by the largest entry."""
+    return f"np.all(np.abs({a} - {b}).max(-1) <= {_slack(s, d):.3g} * np.abs([{a}, {b}, {v}]).max((0, -1)))"
+
+
+def _slack(s: Subject, d: int) -> float:
+    """Of the largest entry: rounding; a float64 result may contain a scale that was sent as float32."""
+    return max(8 * s.tolerance(d), 2e-6)
+
+
+TOO_SLOW = "random draws are not compared in law where a call is too slow for it"
+
+
+def affordable(s: Subject, d: int) -> bool:
+    """Whether the calls of two comparisons in law in R^d take at most a second."""
+    return 4 * PAIR * s.cost.get(d, 0.0) <= s.clock(1.0).seconds
 
 
 def same_law(one: Callable[[int], tuple[float, ...]], two: Callable[[int], tuple[float, ...]]) -> bool:

@@ -30,6 +30,8 @@ def subject_of(c: Any) -> str:
 
 def _short(c: Any) -> str:
     text = getattr(c, "__qualname__", None) or repr(c)
+    if " at 0x" in text:  # an address: another one in the next run
+        return f"{type(c).__module__}:{type(c).__qualname__}"
     return text if len(text) <= 60 and "\n" not in text else f"{type(c).__name__} object"
 
 

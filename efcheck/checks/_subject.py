@@ -32,6 +32,10 @@ class WrongOutput(TypeError):
     """What the object returned is no vector of the input's shape."""
 
 
+class Exited(Exception):
+    """The object called sys.exit: a failure, and no end of the checks."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One call: output, and whether it drew from `rng` or from a global generator."""
@@ -116,6 +120,10 @@ class Subject:
         """A copy of the object as it was handed over, where it can be copied; functions cannot."""
         return _copied(self.pristine)
 
+    def renew(self) -> None:
+        """Each check begins with a fresh copy, as its snippet does."""
+        self.c = self.fresh()
+
     def given(self, v: Array) -> Any:
         """`v` as what the object takes, memory shared."""
         return v if self.kind == "numpy" else sys.modules["torch"].from_numpy(v)
@@ -138,7 +146,10 @@ class Subject:
 
     def raw(self, c: Any, value: Any, rng: Any) -> Any:
         """Call the object `c` on `value` as it is."""
-        return c(value) if self._rng_name is None else c(value, **{self._rng_name: rng})
+        try:
+            return c(value) if self._rng_name is None else c(value, **{self._rng_name: rng})
+        except SystemExit as error:
+            raise Exited(f"it called sys.exit({'' if error.code is None else repr(error.code)})") from error
 
     def __call__(self, v: Array, rng: Any) -> Array:
         """C(v) as float64, v kept; what goes wrong is raised as it is."""
@@ -179,9 +190,12 @@ class Subject:
     def bits(self, d: int) -> float | None:
         return self._number("bits", d)
 
+    def claims(self, name: str) -> bool:
+        """Whether it has this method: a plain number is no claim, many keep a step `delta` or `bits` of an entry."""
+        return callable(getattr(self.c, name, None))
+
     def _number(self, name: str, d: int) -> float | None:
-        value = getattr(self.c, name, None)
-        value = value(d) if callable(value) else value
+        value = getattr(self.c, name)(d) if self.claims(name) else None
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
@@ -199,7 +213,7 @@ class Subject:
     def call(self, seed: int = 0, rng: str = "", v: str = "v") -> str:
         """Python text of one call on `v`; `rng` names a generator that exists already."""
         argument = "" if self._rng_name is None else f", {self._rng_name}={rng or self.generator(seed)}"
-        return f"c({v}{argument})" if self.kind == "numpy" else f"c(torch.from_numpy({v}){argument}).numpy()"
+        return f"c({v}{argument})" if self.kind == "numpy" else f"c(torch.from_numpy({v}){argument}).detach().numpy()"
 
     def generator(self, seed: int) -> str:
         """Python text of a fresh generator of the kind that the object takes."""

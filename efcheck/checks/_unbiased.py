@@ -25,7 +25,8 @@ def unbiased(s: Subject) -> Result:
 
     With a claimed omega, E <C(v) - v, u>^2 <= omega ||v||^2 for unit u is all that is assumed. Without, no test can do with
     nothing: ||C(v) - v|| is assumed to stay within 20 times the largest of a pilot sample and of ||v||; within 1000 ||v||, too,
-    where nine draws in ten of that sample are the same. A draw beyond that ends the test.
+    where nine draws in ten of that sample are the same. A draw beyond that ends the test. So without omega the chance of 1e-6
+    does not hold for C that sends more than 1000 ||v|| less than once in 1000 draws (v/p with chance p = 1e-4): claim omega.
     """
     if not s.unbiased:
         return skipped("not claimed")

@@ -25,7 +25,7 @@ _CLOSE = 2e-6  # of the largest entry: numbers on the wire are float32
 
 def encode(s: Subject) -> Result:
     """decode(encode(v), d) is C(v): generators in the same state, float32 on the wire."""
-    if not (callable(getattr(s.c, "encode", None)) and callable(getattr(s.c, "decode", None))):
+    if not (s.claims("encode") and s.claims("decode")):
         return skipped("no encode and decode")
     tried, why = 0, ""
     for d in s.dims:
@@ -54,17 +54,17 @@ def encode(s: Subject) -> Result:
 
 def bits(s: Subject) -> Result:
     """A message has ceil(bits(d) / 8) bytes; without encode, C takes no more values than 2^bits."""
-    if getattr(s.c, "bits", None) is None:
+    if not s.claims("bits"):
         return skipped("no bits")
     tried = 0
     for d in s.dims:
-        with calling(f"d = {d}", s.snippet(None, f"print(c.bits({d}))" if callable(s.c.bits) else "print(c.bits)")):
+        with calling(f"d = {d}", s.snippet(None, f"print(c.bits({d}))")):
             said = s.bits(d)
         if said is None:
             continue
         if said < 0:
             return failed(f"bits({d}) = {said:g}", s.snippet(None, f"assert c.bits({d}) >= 0"), number=said, bound=0.0, count=1)
-        found = _measured(s, d, said) if callable(getattr(s.c, "encode", None)) else _counted(s, d, said)
+        found = _measured(s, d, said) if s.claims("encode") else _counted(s, d, said)
         tried += 1
         if found is not None:
             return found
@@ -77,12 +77,12 @@ def smaller(s: Subject) -> Result:
     if not large:
         return skipped("no d >= 100 to test in: headers weigh too much below")
     d = max(large)
-    if callable(getattr(s.c, "encode", None)):
+    if s.claims("encode"):
         payload = _encoded(s, s.generic(d))
         if isinstance(payload, str):
             return skipped(f"encode refuses: {payload}")
         size, code = 8 * len(_raw(payload)), f"8 * len({_encode_code(s)})"
-    elif getattr(s.c, "bits", None) is not None:
+    elif s.claims("bits"):
         size, code = int(s.bits(d) or 0), f"c.bits({d})"
     else:
         return skipped("no encode and no bits")

@@ -76,7 +76,7 @@ def load(target: str) -> tuple[Any, str]:
         sys.path.insert(0, folder)
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise argument_error("MODULE:OBJECT", "name a module that can be imported", target, _said(error)) from error
     for part in parts:
         try:
@@ -94,7 +94,7 @@ def instance(found: Any, target: str, source: str) -> tuple[Any, str]:
     module, _, path = target.partition(":")
     try:
         return found(), f"from {module} import {path.partition('.')[0]}\nc = {path}()"
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         hint = f"{_said(error)} Name an instance instead."
         raise argument_error("MODULE:OBJECT", "be an object, or a class that needs no arguments", target, hint) from error
 

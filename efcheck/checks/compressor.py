@@ -122,6 +122,7 @@ def check_named(name: str, c: Any, **claims: Any) -> Result:
 def _run(name: str, s: Subject) -> Result:
     if name != "sizes" and not s.dims:
         return skipped("no d of dims works: see sizes")
+    s.renew()
     with calling():
         return CHECKS[name](s)
 

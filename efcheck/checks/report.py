@@ -79,7 +79,7 @@ def calling(given: str = "", reproduce: str = "") -> Iterator[None]:
         yield
     except Raised:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Raised(error, given, reproduce) from error
 
 
@@ -192,7 +192,7 @@ def _run(check: Callable[[], Result | None]) -> Result:
     except Raised as raised:
         on = f" on {raised.given}" if raised.given else ""
         return failed(f"raised {_one_line(str(raised))}{on}", raised.reproduce, count=1)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return failed(f"raised {type(error).__name__}: {_one_line(str(error))}", count=1)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import sys
 
 import numpy as np
 from planted import messages
@@ -104,6 +106,27 @@ class HiddenMemory:
         out = top(p, count(p.shape[-1]))
         self.memory[v.shape] = p - out
         return out.astype(v.dtype)
+
+
+class WarmStart:
+    """A power iteration that goes on from the last call's factor."""
+
+    def __init__(self):
+        self.factors = {}
+
+    def __call__(self, v):
+        m = math.isqrt(v.shape[-1])
+        if m * m != v.shape[-1]:
+            raise ValueError("squares only")
+        a = v.reshape(*v.shape[:-1], m, m)
+        p = a @ self.factors.get(v.shape, np.ones((m, 1)))
+        p = p / np.maximum(np.linalg.norm(p, axis=-2, keepdims=True), 1e-300)
+        self.factors[v.shape] = q = a.mT @ p
+        return (p @ q.mT).reshape(v.shape)
+
+
+def exits(v):
+    sys.exit(3)
 
 
 def global_generator(v, rng=None):
@@ -294,6 +317,9 @@ PLANTED = {
     "one buffer for all results": (cached_buffer, {}, "no_alias"),
     "the first scale for ever": (cached_scale, {}, "stateless"),
     "hidden error memory": (hidden_memory, {}, "stateless"),
+    "a power iteration starts warm": (WarmStart(), {"dims": (1, 4, 9)}, "stateless"),
+    "a power iteration starts warm, in a batch": (WarmStart(), {"dims": (1, 4, 9)}, "batch"),
+    "exits": (exits, {}, "sizes"),
     "global generator": (global_generator, {}, "randomness"),
     "a generator of its own": (own_generator, {}, "randomness"),
     "seeds the global generator": (seeds_the_world, {}, "randomness"),

@@ -241,6 +241,27 @@ class Keyword:
         return v * (source.random(v.shape) < 0.5)
 
 
+class StepAndBits:
+    """A uniform quantizer: `bits` of an entry and the step `delta` are plain numbers, and no claims."""
+
+    def __init__(self, bits, delta):
+        self.bits, self.delta = bits, delta
+
+    def __call__(self, v):
+        return (np.rint(unit(v) / self.delta) * self.delta * size(v)).astype(v.dtype) + 0 * v
+
+
+class SingleScale:
+    """Levels times a scale that is sent as float32."""
+
+    equivariant = ("scale", "sign")
+
+    def __call__(self, v):
+        top = size(v)
+        sent = np.where((top > 1e-30) & (top < 1e30), np.float32(np.clip(top, 1e-30, 1e30)), top)
+        return (np.rint(unit(v) * 7) / 7 * sent).astype(v.dtype) + 0 * v
+
+
 class Odd:
     """Declares all symmetries."""
 
@@ -287,6 +308,9 @@ CORRECT = {
     "fixed projection": (fixed_projection, {}),
     "nothing": (nothing, {}),
     "generator of another name": (Keyword(), {}),
+    "plain numbers named delta and bits": (StepAndBits(4, 1 / 7), {}),
+    "a step above 1": (StepAndBits(0, 3.0), {}),
+    "a float32 scale, declared homogeneous": (SingleScale(), {}),
     "all symmetries": (Odd(), {}),
     "symmetries in law": (OddInLaw(), {}),
     "a copy": (copy.copy, {"delta": 1.0}),

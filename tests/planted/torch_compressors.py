@@ -42,6 +42,24 @@ class Module(torch.nn.Module):
         return "Module()"
 
 
+class Learnt(torch.nn.Module):
+    """A parameter: the output asks for a gradient."""
+
+    def __init__(self, claimed):
+        super().__init__()
+        self.claimed = claimed
+        self.share = torch.nn.Parameter(torch.tensor(0.75, dtype=torch.float64))
+
+    def delta(self, d):
+        return self.claimed
+
+    def forward(self, v):
+        return self.share.to(v.dtype) * v
+
+
+too_much = Learnt(0.95)
+
+
 def in_place(v):
     return v.mul_(v.abs() > v.abs().mean(-1, keepdim=True)).clone()
 
@@ -77,8 +95,10 @@ CORRECT = {
     "random mask": (random_half, {"unbiased": True}),
     "mask from a NumPy generator": (mask_from_numpy, {"delta": 0.5}),
     "module": (Module(), {}),
+    "module with a parameter": (Learnt(0.9375), {}),
 }
 PLANTED = {
+    "delta of a module with a parameter": (too_much, {}, "contraction"),
     "in place": (in_place, {}, "input_kept"),
     "a view": (a_view, {}, "no_alias"),
     "global seed": (global_seed, {}, "randomness"),
