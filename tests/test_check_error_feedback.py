@@ -88,7 +88,17 @@ def test_bad_arguments_are_one_line(arguments: Any, line: str) -> None:
 
 @pytest.mark.parametrize(
     ("word", "value"),
-    [("unit", "y"), ("momentum", "during"), ("weight_decay", "both"), ("granularity", "bit"), ("gamma", 0), ("shapes", [])],
+    [
+        ("unit", "y"),
+        ("momentum", "during"),
+        ("weight_decay", "both"),
+        ("granularity", "bit"),
+        ("gamma", 0),
+        ("shapes", []),
+        ("shapes", [3]),
+        ("expected_failed", ["telescoping"]),
+        ("memory", 3),
+    ],
 )
 def test_bad_words_name_the_argument(word: str, value: Any) -> None:
     with pytest.raises(ArgumentError, match=f"`{word}` must"):
@@ -123,9 +133,10 @@ def environment() -> dict[str, str]:
 def optimizers() -> Any:
     pytest.importorskip("torch")
     from planted import optimizers as planted
+    from planted import subtle_optimizers as subtle
     from planted import unusual_optimizers as unusual
 
-    return SimpleNamespace(**vars(planted) | vars(unusual))
+    return SimpleNamespace(**vars(planted) | vars(subtle) | vars(unusual))
 
 
 # name of the class, options, the check that must catch it
@@ -163,6 +174,17 @@ BUGS: list[tuple[str, dict[str, Any], str]] = [
     ("RemembersBeforeItLooks", {}, "skipped_step"),
     ("ChangesGradient", {}, "gradient_untouched"),
     ("WrongNorm", {}, "reported_norm"),
+    ("MemoryByPosition", {}, "missing_gradient"),
+    ("GuardsFirstTensor", {}, "non_finite"),
+    ("GuardsFirstEntry", {}, "non_finite"),
+    ("NanToX", {}, "non_finite"),
+    ("NanToZero", {}, "non_finite"),
+    ("DecaysLater", {}, "telescoping"),
+    ("MeanOverModel", {"compressor": ScaledSign()}, "compression"),
+    ("WholeModel", {"compressor": ScaledSign()}, "compression"),
+    ("RescaledTheOtherWay", {}, "learning_rate"),
+    ("SavesOneMemory", {}, "state_dict"),
+    ("DecayAfter", {"weight_decay": "coupled"}, "weight_decay"),
 ]
 # what a bug breaks besides; all others break the intended check alone
 ALSO: dict[str, set[str]] = {
@@ -170,9 +192,10 @@ ALSO: dict[str, set[str]] = {
     "MemoryNeverFilled": {"memory"},
     "NoMemory": {"compression", "weight_decay"},
     "SumForMean": {"low_precision"},  # its sum overflows, too
-    "SharedMemory": {"param_groups", "missing_gradient", "closure", "skipped_step", "gradient_accumulation"},
+    "SharedMemory": {"param_groups", "missing_gradient", "closure", "skipped_step", "non_finite", "gradient_accumulation"},
     "MemoryNotSaved": {"low_precision"},
     "MemoryReset": {"low_precision"},
+    "SavesOneMemory": {"low_precision"},
     "HalfMemory": {"state_dict", "low_precision"},
     "RemembersBeforeItLooks": {"non_finite"},
     "ChangesGradient": {"gradient_accumulation"},
@@ -214,6 +237,12 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
         (planted.MemoryOfGradient, {"unit": "g"}),
         (planted.DecayDecoupled, {"weight_decay": "decoupled"}),
         (planted.MomentumAfter, {"momentum": "after"}),
+        (planted.Rescaled, {}),
+        (planted.Negated, {"compressor": ScaledSign()}),
+        (planted.Negated, {"memory": lambda opt, p: opt.state[p].get("e")}),
+        (planted.DecayAfter, {"weight_decay": "decoupled"}),
+        (planted.DecayFixed, {"weight_decay": "decoupled"}),
+        (planted.DecayAfterFixed, {}),
         (torch.optim.SGD, {"compressor": Identity()}),
         (lambda ps: torch.optim.SGD(ps, 0.1, 0.9, weight_decay=0.01, nesterov=True), {"compressor": Identity()}),
         (lambda ps: torch.optim.SGD(ps, 0.1, 0.9, dampening=0.5, foreach=True), {"compressor": Identity()}),
@@ -221,7 +250,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(range(1, 50), marks=pytest.mark.slow)], ids=["one seed", "50 seeds"])
-@pytest.mark.parametrize("index", range(25))
+@pytest.mark.parametrize("index", range(31))
 def test_right_but_unusual_optimizers_are_accused_of_nothing(index: int, seed: Any) -> None:
     factory, options = right(optimizers())[index]
     for s in [seed] if isinstance(seed, int) else seed:
@@ -266,6 +295,21 @@ def test_torchs_generator_is_left_as_it_was() -> None:
 def test_an_optimizer_that_shows_no_memory_needs_a_compressor_or_a_name() -> None:
     with pytest.raises(ArgumentError, match="`memory` must say where the optimizer keeps e"):
         check_error_feedback(optimizers().NoMemory)
+
+
+def test_a_misspelt_memory_is_one_line_with_the_keys_that_there_are() -> None:
+    with pytest.raises(ArgumentError, match="`memory` must be a key of the optimizer's state, of 'e'; got nope"):
+        check_error_feedback(optimizers().Right, memory="nope")
+
+
+@pytest.mark.parametrize("name", ["MemoryDecays", "DecaysLater", "RescaledTheOtherWay", None])
+def test_what_reproduces_a_failure_can_be_pasted_into_a_prompt(name: str | None) -> None:
+    subject = CompressedSGD(0.1, TopK(1)) if name is None else getattr(optimizers(), name)
+    (code, *_) = [r.reproduce for r in check_error_feedback(subject).failures if r.name in ("telescoping", "learning_rate")]
+    paths = "import sys; sys.path[:0] = " + repr([p for p in sys.path if p]) + "\n"
+    done = subprocess.run([sys.executable, "-i", "-q"], input=paths + code + "\n", capture_output=True, text=True, timeout=120)
+    assert "for gamma, g in" in code and "SyntaxError" not in done.stderr and "NameError" not in done.stderr, done.stderr
+    assert done.stderr.count("Error") == 1 and "AssertionError" in done.stderr, done.stderr
 
 
 def test_an_instance_instead_of_a_factory_is_one_line_with_a_hint() -> None:

@@ -24,6 +24,7 @@ from efcheck.checks._ef_trace import (
 from efcheck.checks.report import Result, failed, passed, skipped
 
 NO_MEMORY = "it shows no memory; pass memory="
+LONG = 64  # steps of the one long run: what a count of steps switches on
 _CLOSE = 1e-6  # relative: a message may carry its scale in float32
 
 
@@ -95,8 +96,14 @@ def memory(context: Context) -> Result:
 
 
 def telescoping(context: Context) -> Result:
-    """x_t - e_t = x_0 - sum gamma g over a few steps of constant gamma."""
-    return smallest(context, lambda shape: identity(context, problem([shape], context.T, context.seed)))
+    """x_t - e_t = x_0 - sum gamma g over a few steps of constant gamma, and then over 64."""
+    found = smallest(context, lambda shape: identity(context, problem([shape], context.T, context.seed)))
+    if found.outcome == "passed":
+        long = identity(context, problem([context.base[0]], LONG, context.seed))
+        found = long if long.outcome == "failed" else replace(found, count=found.count + long.count)
+    if found.outcome == "failed" and hasattr(context.lab, "memory"):
+        return replace(found, detail=f"{found.detail}; pass memory= if it is kept otherwise")
+    return found
 
 
 def memory_is_used(context: Context) -> Result:
@@ -132,7 +139,9 @@ def learning_rate(context: Context) -> Result:
 
     def run(shape: tuple[int, ...]) -> Result:
         small = problem([shape], context.T, context.seed)
-        return identity(context, small, gammas, unit=context.unit, told=_unit_told(context.unit))
+        units = ("x", "rescaled") if context.unit == "x" else ("g",)
+        results = [identity(context, small, gammas, unit=unit, told=_unit_told(unit)) for unit in units]
+        return next((result for result in results if result.outcome != "failed"), results[0])
 
     found = smallest(context, run)
     if found.outcome != "failed":
@@ -149,7 +158,7 @@ def learning_rate(context: Context) -> Result:
 
 def _unit_told(unit: str) -> str:
     return (
-        "sum of what was sent + memory = sum of gamma g" if unit == "x" else "sum of what was sent / gamma + memory = sum of g"
+        "sum of what was sent / gamma + memory = sum of g" if unit == "g" else "sum of what was sent + memory = sum of gamma g"
     )
 
 
@@ -172,7 +181,11 @@ def _compare(context: Context, case: Problem, only_first: bool) -> Result:
     choices = readings(traces[0])
     if all(trace.e is not None for trace in traces):
         choices = [best_reading(traces, choices)[0]]
-    found = [_sends(context, case, traces, reading, 1 if only_first else case.T) for reading in choices]
+    parts = [traces] if context.whole else [[trace] for trace in traces]
+    found = []
+    for reading in choices:
+        results = [_sends(context, case, part, reading, 1 if only_first else case.T) for part in parts]
+        found.append(next((result for result in results if result.outcome == "failed"), results[0]))
     return next((result for result in found if result.outcome != "failed"), found[0])
 
 
@@ -201,10 +214,17 @@ def first_step(context: Context) -> Result:
 
 
 def compression(context: Context) -> Result:
-    """Delta_t = C(gamma g_t + e_t) at every step, the memory being what the run has then."""
+    """Delta_t = C(gamma g_t + e_t) at every step, the memory being what the run has then; and for each of two tensors."""
     if context.whole:
         return _compare(context, problem(context.pair, context.T, context.seed), only_first=False)
-    return smallest(context, lambda shape: _compare(context, problem([shape], context.T, context.seed), only_first=False))
+    found = smallest(context, lambda shape: _compare(context, problem([shape], context.T, context.seed), only_first=False))
+    if found.outcome != "passed":
+        return found
+    both = _compare(context, problem(context.base * 2, context.T, context.seed), only_first=False)
+    if both.outcome != "failed":
+        return both
+    hint = "pass granularity='model' if it acts on all tensors as one vector"
+    return replace(both, detail=f"alone C acts as declared, but one of two tensors, {both.detail}; {hint}")
 
 
 def zero_coordinates(context: Context) -> Result:

@@ -100,6 +100,7 @@ class MethodLab:
             "    run.set_gamma(gamma)",
             "    run.step([np.array(g)])",
             "    total = total + gamma * np.array(g)",
+            "",  # ends the block where this is pasted into a prompt
             "last, both, e = before - run.x()[0], x0 - run.x()[0] + run.e()[0], run.e()[0]",
             'print("the last step sent:", last)',
             'print("sent + memory:", both)',

@@ -6,7 +6,8 @@ r"""What a run of error feedback must satisfy, whatever it compresses with: Algo
     sum_{s<t} Delta_s + e_t = sum_{s<t} gamma_s u_s                                               telescoped
 
 Nothing here needs to know the compressor. A memory in the unit of g obeys the same lines with Delta_t / gamma_t and gamma
-left out; the two agree while gamma is constant (then e is gamma times the other) and part when it changes.
+left out; the two agree while gamma is constant (then e is gamma times the other) and part when it changes, but for one that
+is multiplied by gamma_{t-1} / gamma_t whenever gamma changes: then gamma_t e_t is the memory of Algorithm 2.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ class Reading:
     decay: str | None = None
     unit: str = "x"
     dampened: bool = False  # momentum as an average, m = beta m + (1 - beta) g
+    fixed: bool = False  # weight decay by lambda, whatever gamma
+    late: bool = False  # decoupled decay after the step, (1 - gamma lambda)(x - Delta)
 
     def __str__(self) -> str:
-        words = [f"memory in the unit of {'x' if self.unit == 'x' else 'the gradient'}"]
+        words = ["memory in the unit of " + {"x": "x"}.get(self.unit, "the gradient")]
+        words += ["rescaled when gamma changes"] if self.unit == "rescaled" else []
         words += [f"momentum {self.momentum} the compressor"] if self.momentum else []
         words += [f"{self.decay} weight decay"] if self.decay else []
         return ", ".join(words)
@@ -67,7 +71,7 @@ def updates(trace: Trace, reading: Reading) -> Array:
     """u_t, (T, d), unit of g."""
     u = trace.g.copy()
     if reading.decay == "coupled":
-        u += trace.decay * trace.x[:-1]
+        u += _shrink(trace, reading) / trace.gamma[:, None] * trace.x[:-1]
     if reading.momentum != "before":
         return u
     m = np.zeros(u.shape[1:])
@@ -82,8 +86,10 @@ def updates(trace: Trace, reading: Reading) -> Array:
 def sent(trace: Trace, reading: Reading) -> Array:
     """Delta_t, (T, d), unit of x."""
     moved = trace.x[:-1] - trace.x[1:]
-    if reading.decay == "decoupled":
-        moved = moved - trace.gamma[:, None] * trace.decay * trace.x[:-1]
+    if reading.decay == "decoupled" and reading.late:
+        moved = trace.x[:-1] - trace.x[1:] / (1 - _shrink(trace, reading))
+    elif reading.decay == "decoupled":
+        moved = moved - _shrink(trace, reading) * trace.x[:-1]
     if reading.momentum != "after":
         return moved
     # v_t = beta v_{t-1} + share Delta_t, and x moves by v_t, or by share Delta_t + beta v_t with Nesterov's
@@ -100,7 +106,8 @@ def residual(trace: Trace, reading: Reading) -> Array:
     """sum Delta + e_t - sum gamma u, (T, d), for t = 1..T; in the unit of x, or of g when the memory has it."""
     assert trace.e is not None
     delta, u = _in_unit(trace, reading)
-    out: Array = np.cumsum(delta, axis=0) + (trace.e[1:] - trace.e[0]) - np.cumsum(u, axis=0)
+    e = _memory(trace, reading)
+    out: Array = np.cumsum(delta, axis=0) + (e[1:] - e[0]) - np.cumsum(u, axis=0)
     return out
 
 
@@ -110,7 +117,7 @@ def tolerance(trace: Trace, reading: Reading) -> float:
     sizes = [np.abs(np.cumsum(np.abs(u), axis=0))]
     # x - x' is exact to eps |x|; in the unit of g that is divided by gamma
     sizes.append(np.abs(trace.x) / (trace.gamma.min() if reading.unit == "g" else 1.0))
-    sizes += [np.abs(trace.e)] if trace.e is not None else []
+    sizes += [np.abs(_memory(trace, reading))] if trace.e is not None else []
     slack = 1 / (1 - trace.beta) ** 2  # momentum after the compressor is divided out again
     return 16 * (len(trace.g) + 1) * trace.eps * slack * max(float(s.max(initial=0)) for s in sizes)
 
@@ -138,7 +145,9 @@ def readings(trace: Trace, momentum: str | None = "any", decay: str | None = "an
     decays = ((None,) if trace.decay == 0 else DECAYS) if decay == "any" else (decay,)
     units = UNITS if unit == "any" else (unit,)
     found = [Reading(m, w, u) for m, w, u in product(momenta, decays, units)]
-    return found + [replace(r, dampened=True) for r in found if r.momentum]
+    found += [replace(r, dampened=True) for r in found if r.momentum]
+    found += [replace(r, late=True) for r in found if r.decay == "decoupled" and trace.decay * trace.gamma.max() < 1]
+    return found + [replace(r, fixed=True) for r in found if r.decay and (trace.decay < 1 or not r.late)]
 
 
 def best_reading(traces: Sequence[Trace], choices: Sequence[Reading]) -> tuple[Reading, float]:
@@ -160,7 +169,21 @@ def first_failure(trace: Trace, reading: Reading) -> tuple[int, float, float]:
     return len(trace.g), 0.0, tolerance(trace, reading)
 
 
+def _shrink(trace: Trace, reading: Reading) -> Array:
+    """gamma_t lambda, or lambda for a fixed decay, (T, 1)."""
+    gamma = trace.gamma[:, None]
+    return trace.decay * (np.ones_like(gamma) if reading.fixed else gamma)
+
+
+def _memory(trace: Trace, reading: Reading) -> Array:
+    """e_t; gamma e_t, with the gamma of the step that made it, where the unit is "rescaled"."""
+    assert trace.e is not None
+    if reading.unit != "rescaled":
+        return trace.e
+    return np.concatenate([trace.e[:1] * trace.gamma[0], trace.e[1:] * trace.gamma[:, None]])
+
+
 def _in_unit(trace: Trace, reading: Reading) -> tuple[Array, Array]:
     """(Delta, gamma u), or (Delta / gamma, u) for a memory in the unit of g."""
     delta, u, gamma = sent(trace, reading), updates(trace, reading), trace.gamma[:, None]
-    return (delta, gamma * u) if reading.unit == "x" else (delta / gamma, u)
+    return (delta / gamma, u) if reading.unit == "g" else (delta, gamma * u)

@@ -82,7 +82,8 @@ class TorchRun:
         found = self.e_tensors()
         if found is None:
             return [np.zeros(p.numel()) for p in self.params] if self.lab.zero else None
-        return [np.zeros(p.numel()) if t is None else self.array(t) for p, t in zip(self.params, found, strict=True)]
+        sign = self.lab.sign
+        return [np.zeros(p.numel()) if t is None else sign * self.array(t) for p, t in zip(self.params, found, strict=True)]
 
     def disturb_memory(self, by: Sequence[Array]) -> bool:
         """Add to the memory in place; False if that is not possible or does not show."""
@@ -121,6 +122,7 @@ class TorchLab:
     memory: Any = None
     fixed: Mapping[str, float] | None = None  # numbers that the optimizer does not keep in its groups
     zero: bool = False  # everything is sent: the memory is 0
+    sign: int = 1  # -1 for an optimizer that keeps -e
 
     def make(self, params: Sequence[Any], gammas: Sequence[float]) -> Any:
         """The optimizer over `params`; more than one distinct gamma makes one group for each parameter."""
@@ -177,22 +179,23 @@ class TorchLab:
         return optimizer.state.get(p, {}).get(self.memory)
 
     def script(self, x0: Array, gs: Array, gammas: Array, settings: Mapping[str, float]) -> str:
-        """Python that repeats a run of one tensor and prints both sides of the identity."""
+        """Python that repeats a run of one tensor and prints both sides of the identity; blocks end as a prompt needs it."""
         head, make = written(self.factory, "make")
         rows = list(zip(gammas.tolist(), gs.tolist(), strict=True))
-        shown = "e = " + (f"optimizer.state[x].get({self.memory!r}, 0)" if isinstance(self.memory, str) else "0")
+        minus = "-" if self.sign < 0 else ""
+        shown = "e = " + (f"{minus}optimizer.state[x].get({self.memory!r}, 0)" if isinstance(self.memory, str) else "0")
         if callable(self.memory):
             memory_head, memory = written(self.memory, "memory")
-            head, shown = head + [line for line in memory_head if line not in head], f"e = {memory}(optimizer, x)"
+            head, shown = head + [line for line in memory_head if line not in head], f"e = {minus}{memory}(optimizer, x)"
         set_all = [f"    group[{name!r}] = {value!r}" for name, value in settings.items() if self.has(name)]
-        loop = ["for group in optimizer.param_groups:", *set_all] if set_all else []
+        loop = ["for group in optimizer.param_groups:", *set_all, ""] if set_all else []
         return "\n".join([
             "import torch", *head, "torch.set_printoptions(precision=12)",
             f"x0 = torch.tensor({x0.tolist()}, dtype=torch.float64)", "x = torch.nn.Parameter(x0.clone())",
             f"optimizer = {call_text(self.factory, make, self.gamma)}", *loop, "total = 0",
             f"for gamma, g in {rows}:", "    optimizer.param_groups[0]['lr'] = gamma",
             "    x.grad, before = torch.tensor(g, dtype=torch.float64), x.data.clone()", "    optimizer.step()",
-            "    total = total + gamma * torch.tensor(g, dtype=torch.float64)", shown,
+            "    total = total + gamma * torch.tensor(g, dtype=torch.float64)", "", shown,
             "last, both = before - x.data, x0 - x.data + e", 'print("the last step sent:", last)',
             'print("sent + memory:", both)', 'print("sum of gamma g:", total)',
         ])  # fmt: skip
@@ -238,6 +241,11 @@ def find_memory(optimizer: Any, params: Sequence[Any]) -> tuple[str | None, list
     named = [name for name in MEMORY_NAMES if name in keys]
     named += [key for key in keys if any(part in key.lower() for part in MEMORY_PARTS)]
     return (named[0] if named else None), keys
+
+
+def state_keys(run: TorchRun) -> list[str]:
+    """The names in the state of the run's parameters."""
+    return list(dict.fromkeys(key for p in run.params for key in run.optimizer.state.get(p, {}) if isinstance(key, str)))
 
 
 def written(value: Any, kind: str) -> tuple[list[str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -66,16 +67,17 @@ def check_error_feedback(
         C on one flat vector, for NumPy or for torch. Default: the subject's `compressor`, if it has one.
     memory : str or callable (optimizer, parameter) -> tensor or None
         Key of the optimizer's state, or a function that finds e. Default: a state entry named like a memory, or one of
-        the parameter's shape that fits.
+        the parameter's shape that fits. An optimizer that keeps -e is recognized.
     gamma : float
         Learning rate of the runs, > 0, put into the groups' "lr".
     unit : {"x", "g"}
-        Unit of the memory; "x" is Algorithm 2, with gamma inside.
+        Unit of the memory; "x" is Algorithm 2, with gamma inside, or a memory of gradients rescaled when gamma changes.
     momentum : {"any", "before", "after", None}
         Where it acts, of the compressor; its size is the groups' "momentum", or `beta`. "any" accepts both.
     weight_decay : {"any", "coupled", "decoupled", None}
-        Coupled: lambda x is added to the gradient. Decoupled: x shrinks by 1 - gamma lambda. lambda is the groups'
-        "weight_decay", or `decay`. "any" accepts both, but not that it is ignored.
+        Coupled: lambda x is added to the gradient. Decoupled: x shrinks by 1 - gamma lambda, before or after the step.
+        With lambda in place of gamma lambda it is the same word. lambda is the groups' "weight_decay", or `decay`. "any"
+        accepts both, but not that it is ignored.
     granularity : {"tensor", "model"}
         Whether C acts on each tensor or on all of them as one vector.
     shapes : sequence of shapes
@@ -131,6 +133,12 @@ def check_error_feedback(
         "whole": granularity == "model",
     }  # fmt: skip
     words |= _shapes(shapes)
+    if expected_failed is not None and not isinstance(expected_failed, Mapping):
+        raise argument_error("expected_failed", "be a mapping of check to reason", expected_failed)
+    if not (memory is None or isinstance(memory, str) or callable(memory)):
+        raise argument_error(
+            "memory", "be a key of the optimizer's state or a function (optimizer, parameter) -> tensor", memory
+        )
     if isinstance(subject, Method):
         return _check_method(subject, compressor, words, again, expected_failed)
     if not callable(subject):
@@ -225,8 +233,9 @@ def _check_optimizer(
         context = Context(
             lab, message=Message(compressor) if compressor else None, reported=_norm(norm, probe.optimizer), **words
         )
-        if memory is None:
-            context = _with_memory(context, probe)
+        if isinstance(memory, str):
+            _known(memory, probe, context)
+        context = _with_memory(context, probe) if memory is None else _signed(context)
         checks = [(check.__name__, functools.partial(check, context)) for check in (*BOTH, *_torch_checks.CHECKS)]
         return run_checks(subject, _named(checks, again), expected)
 
@@ -262,7 +271,7 @@ def _with_memory(context: Context, probe: Any) -> Context:
 
     named, keys = find_memory(probe.optimizer, probe.params)
     for key in [named] if named else keys:
-        there = replace(context, lab=replace(context.lab, memory=key))
+        there = _signed(replace(context, lab=replace(context.lab, memory=key)))
         if named or _fits(there):
             return there
     p = problem(context.base, 1, context.seed).x0[0].reshape(-1)
@@ -272,6 +281,27 @@ def _with_memory(context: Context, probe: Any) -> Context:
         raise argument_error("memory", "say where the optimizer keeps e", got, hint)
     lossless = bool((context.message(p) == p).all())
     return replace(context, lab=replace(context.lab, zero=lossless))
+
+
+def _signed(context: Context) -> Context:
+    """The context with -e for the memory, if the identity fails with e and holds with -e."""
+    other = replace(context, lab=replace(context.lab, sign=-1))
+    return other if not _fits(context) and _fits(other) else context
+
+
+def _known(memory: str, probe: Any, context: Context) -> None:
+    """An ArgumentError if no parameter's state has the key, after 24 steps more where need be."""
+    from efcheck.checks._torch_optimizers import state_keys
+
+    with contextlib.suppress(Exception):  # the checks will tell
+        for grads in problem([context.base[0]], 0 if memory in state_keys(probe) else 24, context.seed).gs:
+            probe.step(grads)
+    keys = state_keys(probe)
+    if memory not in keys:
+        expected = (
+            f"be a key of the optimizer's state, of {', '.join(map(repr, keys))}" if keys else "be a function: no state is kept"
+        )
+        raise argument_error("memory", expected, memory)
 
 
 def _fits(context: Context) -> bool:
@@ -311,7 +341,10 @@ def _norm(norm: Any, optimizer: Any) -> Any:
 def _shapes(shapes: Sequence[Shape] | None) -> dict[str, Any]:
     if shapes is None:
         return {}
-    given = tuple(tuple(shape) for shape in shapes)
+    try:
+        given = tuple(tuple(shape) for shape in shapes)
+    except TypeError:
+        given = ()
     if not given or any(not isinstance(n, int) or n < 0 for shape in given for n in shape):
         raise argument_error("shapes", "be shapes, such as [(3,), (2, 3)]", str(shapes))
     return {"shapes": given, "base": given[:1], "pair": (given[0], given[-1]), "free": False}

@@ -177,3 +177,53 @@ class TrueNorm(Right):
     @property
     def memory_norm(self) -> float:
         return float(sum(s["e"].square().sum() for s in self.state.values()) ** 0.5)
+
+
+class Rescaled(Right):
+    """A memory in the unit of g, multiplied by gamma_old / gamma_new when gamma changes: Algorithm 2."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        e, state = self.memory(p), self.state[p]
+        e.mul_(state.get("lr", group["lr"]) / group["lr"])
+        state["lr"] = group["lr"]
+        v = self.direction(p, group) + e
+        delta = self.compress(v)
+        p.sub_(delta, alpha=group["lr"])
+        e.copy_(v - delta)
+
+
+class Negated(Right):
+    """Keeps C(p) - p."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        e = self.memory(p)
+        v = group["lr"] * self.direction(p, group) - e
+        delta = self.compress(v)
+        p.sub_(delta)
+        e.copy_(delta - v)
+
+
+class DecayAfter(Right):
+    """Decoupled decay after the step, (1 - gamma lambda)(x - Delta)."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        super().update(p, {**group, "weight_decay": 0.0})
+        p.mul_(1 - self.share(group))
+
+    def share(self, group: Any) -> float:
+        return float(group["lr"] * group["weight_decay"])
+
+
+class DecayAfterFixed(DecayAfter):
+    """The same by lambda, whatever gamma."""
+
+    def share(self, group: Any) -> float:
+        return float(group["weight_decay"])
+
+
+class DecayFixed(DecayAfterFixed):
+    """(1 - lambda) x - Delta."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        p.mul_(1 - self.share(group))
+        Right.update(self, p, {**group, "weight_decay": 0.0})
