@@ -174,7 +174,7 @@ def _saved_and_loaded(job: Job, scenario: Scenario, model: Any, state: Any, rank
     fresh = _model(torch, scenario)
     fresh.load_state_dict(weights)
     if whole:
-        loaded = torch.load(path, weights_only=False)
+        loaded = torch.load(path, weights_only=False)  # the user's own state, written above by this very process
         ddp, _ = _wrap(_with_state(job, loaded), scenario, fresh, rank)
         return fresh, ddp, loaded
     ddp, loaded = _wrap(job, scenario, fresh, rank)
