@@ -149,6 +149,30 @@ def test_a_snippet_whose_bug_is_mended_shows_nothing(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("bug", "check", "mended"),
+    [("random levels of the whole batch", "batch", "lambda v, rng=None: np.where(rng.random(v.shape) < 0.5, 2 * v, 0 * v)")],
+)
+def test_a_snippet_that_compares_laws_shows_the_bug_and_accuses_no_correct_code(bug, check, mended):
+    snippet = intended(bug).reproduce
+    assert ALL_PLANTED[bug][2] == check and "the two laws differ" in snippet
+    right = re.sub(r"^(from planted.*|c = .*)$", f"c = {mended}", snippet, flags=re.MULTILINE)
+    assert right != snippet
+    assert shown([("bug", snippet), ("mended", right)]) == {"bug": "AssertionError", "mended": "no failure"}
+
+
+def test_code_that_computes_in_float32_is_told_so_and_unscaled_signs_are_not():
+    def narrow(v):
+        return (v.astype(np.float32) * np.float32(0.7)).astype(v.dtype)
+
+    found = check_named("finite", narrow)
+    assert found.outcome == "failed" and found.detail.endswith(
+        "; it seems to compute in float32: let it refuse float64, or name this check in expected_failed"
+    )
+    assert not Subject(Sign(zero=1)).precision_note(np.array([1e150]))
+    assert not Subject(narrow).precision_note(np.array([1.0]))
+
+
 def test_an_object_without_a_name_to_import_has_a_placeholder_in_its_snippet():
     def local(v):
         return -v
@@ -317,6 +341,7 @@ def test_an_error_on_purpose_is_told_from_a_slip():
         ({"dims": 3}, "`dims` must be a sequence"),
         ({"seed": -1}, "`seed` must be an integer >= 0"),
         ({"expected_failed": {"speed": "slow"}}, "`expected_failed` must name checks"),
+        ({"expected_failed": ["finite"]}, "`expected_failed` must be a mapping of check to reason"),
     ],
 )
 def test_bad_arguments_are_one_line(arguments, words):

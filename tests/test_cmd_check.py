@@ -34,6 +34,17 @@ class Needy:
         self.k = k
 
 part, text = Part(2), "no function"
+
+def make():
+    return Part(2)
+
+def fails():
+    return Needy()
+
+def method():
+    from efcheck.compressors import TopK
+    from efcheck.methods import EFSGD
+    return EFSGD(0.1, TopK(1))
 """
 
 
@@ -81,9 +92,26 @@ def test_a_class_is_called_without_arguments(folder: Path) -> None:
     assert done.returncode == 0 and "tightest: delta = 0.75, claimed 0.75" in " ".join(done.stdout.split())
 
 
+def test_a_function_without_arguments_is_a_factory(folder: Path) -> None:
+    done = check("mine:make", "--delta", "0.75", "--dims", "2", cwd=folder)
+    assert done.returncode == 0 and done.stdout.startswith("mine:make() (what the factory returned)")
+    assert "tightest: delta = 0.75" in " ".join(done.stdout.split())
+    done = check("mine:make", "--delta", "0.8", "--dims", "2", "--json", "r.json", cwd=folder)
+    failed = [r for r in json.loads((folder / "r.json").read_text())["results"] if r["outcome"] == "failed"]
+    assert done.returncode == 1 and [r["name"] for r in failed] == ["contraction"]
+    again = subprocess.run(
+        [sys.executable, "-c", failed[0]["reproduce"]], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 1 and "AssertionError" in again.stderr
+    assert check("mine:method", cwd=folder).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("mine:fails",), "must be an object, or a function that makes one; got mine:fails. TypeError"),
+        (("mine:good", "--unit", "g"), "--unit: for optimizers and methods; mine:good is a compressor"),
+        (("mine:method", "--delta", "0.5"), "--delta, --unbiased, --dims and --thorough are for compressors"),
         (("mine",), "`MODULE:OBJECT` must be MODULE:OBJECT, such as mypackage.compress:TopK; got mine."),
         (("mine:a-b",), "`MODULE:OBJECT` must be MODULE:OBJECT"),
         (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from efcheck.arrays import Array
-from efcheck.checks._random import PAIR, differs
+from efcheck.checks._random import LIMIT, PAIR, differs
 from efcheck.checks._subject import Subject
 
 
@@ -59,3 +59,15 @@ def same_law(one: Callable[[int], tuple[float, ...]], two: Callable[[int], tuple
     left = np.array([one(i) for i in range(PAIR)])
     right = np.array([two(i) for i in range(PAIR, 2 * PAIR)])
     return not any(differs(left[:, j], right[:, j]) for j in range(left.shape[1]))
+
+
+def law_code(s: Subject, left: str, right: str) -> str:
+    """Python text that fails where same_law says no: `left` draws by generator one, `right` by generator two, of vector u."""
+    body = f"one, two = {s.generator(1)}, {s.generator(2)}\n\n" if s.rng(0) is not None else ""
+    body += "def measures(x):\n    size = np.linalg.norm(u)\n"
+    body += "    return np.square((x - u) / size).sum(), np.cos(np.arange(1.0, u.size + 1)) @ x / size\n\n"
+    body += "def below(x, at):\n    return np.searchsorted(np.sort(x), at, 'right') / x.size\n\n"
+    body += f"x = np.array([measures({left}) for _ in range({PAIR})]).T\n"
+    body += f"y = np.array([measures({right}) for _ in range({PAIR})]).T\n"
+    body += "gap = max(np.abs(below(a, np.r_[a, b]) - below(b, np.r_[a, b])).max() for a, b in zip(x, y))\n"
+    return body + f"print(gap)\nassert gap <= {LIMIT:.6g}, 'the two laws differ'"

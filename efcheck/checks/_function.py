@@ -87,7 +87,7 @@ def input_kept(s: Subject) -> Result:
 def no_alias(s: Subject) -> Result:
     """The output is new memory: neither the input's, nor one that the next call writes to."""
     tried = 0
-    for d in s.dims:
+    for d in s.few:
         for one in [*s.inputs(d)[:8], s.generic(d), Input(f"np.zeros({d})").typed(s.dtype)]:
             value, c = s.given(one.value.copy()), s.object()
             with calling(f"v = {one.code}", s.snippet(one, s.call())):
@@ -114,7 +114,7 @@ def _shares(s: Subject, out: Any, value: Any) -> bool:
 
 def zero(s: Subject) -> Result:
     """C(0) = 0, exactly."""
-    seeds = range(8 if s.random else 1)
+    seeds = range(3 if s.random else 1)
     for d in s.dims:
         one = Input(f"np.zeros({d})").typed(s.dtype)
         for seed in seeds:
@@ -130,7 +130,7 @@ def finite(s: Subject) -> Result:
     """Finite input, of any size, gives finite output."""
     tried = 0
     for scale in SCALES[s.dtype]:
-        for d in s.dims:
+        for d in s.few:
             for one in s.inputs(d):
                 one = Input(one.code).times(scale).typed(s.dtype)
                 if not np.isfinite(one.value).all() or np.abs(one.value).max() > 10 * max(scale, 1e100):
@@ -140,7 +140,11 @@ def finite(s: Subject) -> Result:
                 if not np.isfinite(out).all():
                     bad = out[~np.isfinite(out)][0]
                     body = f"out = {s.call()}\nassert np.isfinite(out).all(), out"
-                    return failed(f"C(v) has an entry {bad} at v = {one.code}", s.snippet(one, body), count=tried)
+                    return failed(
+                        f"C(v) has an entry {bad} at v = {one.code}{s.precision_note(one.value)}",
+                        s.snippet(one, body),
+                        count=tried,
+                    )
     return passed(f"scales {', '.join(f'{x:g}' for x in SCALES[s.dtype])}", count=tried)
 
 
@@ -151,11 +155,11 @@ def nonfinite(s: Subject) -> Result:
     """
     tried = 0
     for d in (d for d in s.dims if d in s.asked):
-        for bad in ("np.nan", "np.inf", "-np.inf"):
-            for i in sorted({0, d // 2, d - 1}):
-                tried += 1
-                if found := _swallowed(s, d, bad, i):
-                    return failed(found[0], found[1], count=tried)
+        places = dict.fromkeys([("np.nan", 0), ("np.nan", d // 2), ("np.nan", d - 1), ("np.inf", d // 2), ("-np.inf", d - 1)])
+        for bad, i in places:
+            tried += 1
+            if found := _swallowed(s, d, bad, i):
+                return failed(found[0], found[1], count=tried)
     return passed(count=tried)
 
 
@@ -183,7 +187,7 @@ def half(s: Subject) -> Result:
     """float16 and bfloat16: kept as dtype, and finite wherever the float32 result is far inside their range."""
     notes, tried = [], 0
     for name in ("float16",) if s.kind == "numpy" else ("float16", "bfloat16"):
-        for d in s.dims:
+        for d in s.few:
             for scale in (300.0, 3e-4):
                 one = Input(f"{scale} * np.resize([1.0, -1.0], {d}) * np.linspace(1.0, 1.25, {d})").typed("float32")
                 outs = _in_half(s, one.value, name)
@@ -244,7 +248,7 @@ def layout(s: Subject) -> Result:
             out = s.taken(s.raw(s.object(), s.given(wide[::2]), s.rng(0)), one.value.shape)
         tried += 1
         again = s.on(one)
-        steady = all(np.array_equal(again, s.on(one)) for _ in range(8 if s.random else 1))
+        steady = all(np.array_equal(again, s.on(one)) for _ in range(8 if s.random and s.rng(0) is None else 1))
         if steady and not close(s, out, again, one.value):
             return failed(f"a strided view of v = {one.code} gives another result than v", s.snippet(one, body), count=tried)
     return passed(count=tried)

@@ -97,7 +97,7 @@ def _limits(s: Subject, measure: Measure, limits: dict[int, float | None], clock
     text, number, bound, code = tell(found, limit)
     dims = ", ".join(str(one.d) for one, _ in broken)
     about = f" (mean of {found.n} draws)" if found.n > 1 else ""
-    detail = f"{text}{about} at v = {found.at.code}; fails at d = {dims}"
+    detail = f"{text}{about} at v = {found.at.code}; fails at d = {dims}{s.precision_note(found.at.value)}"
     snippet = _limit_code(s, found, limit + (0.0 if s.random else s.tolerance(found.d)), code)
     return failed(detail, snippet, number=number, bound=bound, count=cases, seed=s.seed)
 
@@ -169,7 +169,7 @@ def _rank(s: Subject, measure: Measure, d: int, limit: float, clock: Clock) -> l
             break
         table.append((*look(one), one))
     mean, _, at = max(table, key=lambda row: row[0])
-    if d <= 16 and math.isfinite(mean):
+    if d <= 16 and math.isfinite(mean) and clock.more():
         mean, at = worst(lambda one: look(one)[0], [at], d, s.dtype, Clock(clock.left() / 3).more, 300 if s.thorough else 40)
     slack = 1e-6 * max(limit, 1.0)
     clear = max(table, key=lambda row: (row[0] - limit) / (row[1] + slack) if math.isfinite(row[0]) else math.inf)

@@ -32,8 +32,10 @@ ALPHA = 1e-6
 _TESTS = 200  # at most so many random tests in one report: they share ALPHA
 GOAL = math.log(_TESTS / ALPHA)
 PAIR = 500  # draws on either side of `differs`
+LIMIT = math.sqrt((math.log(2) + GOAL) / PAIR)  # of the gap of two distribution functions
 _FEW = 256  # draws after which a hopeless test stops
 _BATCH = 128
+_FIRST = 32  # the first batch: what a test draws at least, however slow a draw is
 _BETS = 0.99 * np.geomspace(1e-5, 1.0, 24)
 _FREE = np.geomspace(1e-3, 3.0, 24)
 
@@ -90,7 +92,7 @@ def play(draw: Callable[[int], Array], gain: Gain, claim: float, most: int, cloc
     logs = np.zeros(24)
     n, total, squares = 0, 0.0, 0.0
     while n < most and (n == 0 or clock.more()):
-        x = draw(min(_BATCH, most - n))
+        x = draw(min(_BATCH if n else _FIRST, most - n))
         paths = logs + np.cumsum(gain(x), axis=0)
         reached = np.flatnonzero(log_average(paths) >= GOAL)
         if reached.size:

@@ -231,12 +231,24 @@ class Subject:
         seeds = range(self._own(0), self._own(6 if self.thorough else 3))
         return [one.typed(self.dtype) for one in families(d, seeds)[:: self.stride(d)]]
 
+    @property
+    def few(self) -> tuple[int, ...]:
+        """The accepted dims that were asked for, where there are any: the odd ones are for what depends on the size."""
+        return tuple(d for d in self.dims if d in self.asked) or self.dims
+
     def stride(self, d: int) -> int:
         """1; more for code so slow in R^d that only every second, third, ... input is tried."""
         return max(1, round(self.cost.get(d, 0.0) / _SLOW))
 
     def generic(self, d: int, seed: int = 0) -> Input:
         return generic(d, self._own(seed)).typed(self.dtype)
+
+    def precision_note(self, v: Array) -> str:
+        """Why it fails on v, where v is no normal float32 and all that comes out are float32 numbers."""
+        top, kind = float(np.abs(v).max()), np.finfo(np.float32)
+        if not self.single or float(kind.tiny) <= top <= float(kind.max):
+            return ""
+        return "; it seems to compute in float32: let it refuse float64, or name this check in expected_failed"
 
     def tolerance(self, d: int) -> float:
         """Of squared error over squared norm: sums of d rounded terms, 4 sqrt(d) units in the last place."""
@@ -293,6 +305,8 @@ class Subject:
         outs = [self(self.generic(d, 2).value, self.rng(0)) for d in self.dims if d > 1]
         with np.errstate(all="ignore"):
             single = all((out == out.astype(np.float32)).all() for out in outs)
+            whole = all((out == out.astype(np.float16)).all() for out in outs)  # signs say nothing of a precision
+        self.single = self.dtype == "float64" and single and not whole
         return float(np.finfo(np.float32 if self.dtype == "float32" or single else np.float64).eps)
 
 

@@ -79,7 +79,11 @@ def _suspects(s: Subject, clock: Clock) -> list[Suspect]:
         if i < len(pool):
             found.append(_suspect(s, pool[i], omega, _PILOT))
     found = sorted(found, key=lambda one: one.need)[:8]
-    again = [_suspect(s, one.at, one.omega, 6 * _PILOT) for one in found if clock.left() > -clock.seconds]
+    again = [
+        _suspect(s, one.at, one.omega, 6 * _PILOT)
+        for one in found
+        if clock.left() + clock.seconds > 6 * _PILOT * s.cost[one.at.d]
+    ]
     return sorted(again or found, key=lambda one: one.need)[:3]
 
 

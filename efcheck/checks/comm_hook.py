@@ -154,8 +154,9 @@ def _call_text(subject: Subject, options: Mapping[str, Any]) -> str:
         text, needed = _expression(value)
         lines += [line for line in needed if line not in lines]
         words.append(f"{name}={text}")
-    call = f"print(check_comm_hook({', '.join(words)}, only=['{{only}}']))"
-    body = "\n".join([*lines, "if __name__ == '__main__':", f"    {call.replace('{only}', '@')}"])
+    call = f"found = check_comm_hook({', '.join(words)}, only=['{{only}}'])"
+    shown = ["    print(found)", "    assert not found.failures, found.failures[0].detail"]
+    body = "\n".join([*lines, "if __name__ == '__main__':", f"    {call.replace('{only}', '@')}", *shown])
     return body.replace("{", "{{").replace("}", "}}").replace("@", "{only}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
 import sys
@@ -22,11 +23,18 @@ _FORM = "be MODULE:OBJECT, such as mypackage.compress:TopK"
 @click.option("--unbiased", is_flag=True, help="Check that E C(v) = v, also where the object claims no omega.")
 @click.option("--dims", metavar="D,...", help="Dimensions to test in; 1,2,3,10,1000 and a few odd ones by default.")
 @click.option("--thorough", is_flag=True, help="Six times the draws and search steps.")
+@click.option("--memory", metavar="KEY", help="Of an optimizer: the key of its state that holds the memory.")
+@click.option("--compressor", metavar="MODULE:OBJECT", help="Of an optimizer or method: the compressor that it should use.")
+@click.option("--unit", type=click.Choice(["x", "g"]), help="Of an optimizer: the unit of its memory.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the results there.")
-def check(target: str, delta: float | None, unbiased: bool, dims: str | None, thorough: bool, json_file: Path | None) -> int:
+def check(
+    target: str, delta: float | None, unbiased: bool, dims: str | None, thorough: bool, memory: str | None,
+    compressor: str | None, unit: str | None, json_file: Path | None,
+) -> int:  # fmt: skip
     """Check a compressor of your own, or a torch optimizer or method with error feedback.
 
-    MODULE is imported, from the current folder too. A compressor's class is called without arguments.
+    MODULE is imported, from the current folder too. A compressor's class, and a function that
+    needs no argument and returns what is to be checked, are called; a function of `params` makes an optimizer.
 
     \b
     efcheck check mypackage.compress:TopK --delta 0.1
@@ -39,16 +47,23 @@ def check(target: str, delta: float | None, unbiased: bool, dims: str | None, th
 
     if json_file is not None and not (json_file.parent.is_dir() and os.access(json_file.parent, os.W_OK)):
         raise EfcheckError(f"{json_file.parent} must be a folder that can be written to")
-    found_object, source = load(target)
+    found_object, source, title = made(*load(target), target)
+    options: dict[str, Any] = {"memory": memory, "unit": unit, "compressor": compressor}
+    options = {name: value for name, value in options.items() if value is not None}
     if is_method(found_object):
         if delta is not None or unbiased or dims is not None or thorough:
             raise click.UsageError(f"--delta, --unbiased, --dims and --thorough are for compressors; {target} is an optimizer")
         from efcheck.checks.error_feedback import check_error_feedback
 
-        found = check_error_feedback(found_object)
+        if compressor is not None:
+            options["compressor"] = _compressor(compressor)
+        found = check_error_feedback(found_object, **options)
     else:
+        if options:
+            words = ", ".join(f"--{name}" for name in options)
+            raise click.UsageError(f"{words}: for optimizers and methods; {target} is a compressor")
         c, source = instance(found_object, target, source)
-        found = report(c, delta, unbiased or None, _sizes(dims) or DIMS, thorough=thorough, source=source, title=target)
+        found = report(c, delta, unbiased or None, _sizes(dims) or DIMS, thorough=thorough, source=source, title=title)
     if json_file is not None:
         write_text(json_file, json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n")
     found.print()
@@ -60,9 +75,30 @@ def is_method(found: Any) -> bool:
     from efcheck.methods import Method
 
     torch = sys.modules.get("torch")
+    if isinstance(found, type):
+        return torch is not None and issubclass(found, torch.optim.Optimizer)
     return isinstance(found, Method) or (
-        torch is not None and isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
+        inspect.isfunction(found) and next(iter(inspect.signature(found).parameters), "") == "params"
     )
+
+
+def made(found: Any, source: str, target: str) -> tuple[Any, str, str]:
+    """What a function without a required argument returns; anything else as it is. With its source, and the title."""
+    if not inspect.isfunction(found):
+        return found, source, target
+    places = inspect.signature(found).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL or (p.default is p.empty and p.kind is not p.VAR_KEYWORD) for p in places):
+        return found, source, target
+    try:
+        value = found()
+    except (Exception, SystemExit) as error:
+        raise argument_error("MODULE:OBJECT", "be an object, or a function that makes one", target, _said(error)) from error
+    if hasattr(value, "param_groups"):
+        hint = "Name its class, or a function of `params` that returns it."
+        raise argument_error(
+            "MODULE:OBJECT", "make an optimizer from params", f"{target}, which returns one already made", hint
+        )
+    return value, f"{source}\nc = c()", f"{target}() (what the factory returned)"
 
 
 def load(target: str) -> tuple[Any, str]:
@@ -110,3 +146,8 @@ def _sizes(text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise argument_error("dims", "be integers >= 1 between commas", text) from None
+
+
+def _compressor(target: str) -> Any:
+    value, source, _ = made(*load(target), target)
+    return instance(value, target, source)[0]

@@ -196,7 +196,10 @@ def _run(check: Callable[[], Result | None]) -> Result:
         return failed(f"raised {type(error).__name__}: {_one_line(str(error))}", count=1)
 
 
-def _expected(given: Mapping[str, str] | None, names: Sequence[str]) -> dict[str, str]:
+def _expected(given: Any, names: Sequence[str]) -> dict[str, str]:
+    if given is not None and not isinstance(given, Mapping):
+        hint = "Write {name: why} for each check that is known to fail."
+        raise argument_error("expected_failed", "be a mapping of check to reason", str(given), hint)
     expected = dict(given or {})
     for name, reason in expected.items():
         if name not in names:
