@@ -16,6 +16,7 @@ import click
 
 from efcheck import __version__
 from efcheck._cmd_falsify import falsify
+from efcheck._cmd_train import diagnose, tables, train
 from efcheck._cmd_worst_case import worst_case
 from efcheck.checks.command import check
 from efcheck.errors import EfcheckError
@@ -38,6 +39,9 @@ def cli() -> None:
 cli.add_command(check)
 cli.add_command(worst_case)
 cli.add_command(falsify)
+cli.add_command(train)
+cli.add_command(tables)
+cli.add_command(diagnose)
 
 
 @cli.command()

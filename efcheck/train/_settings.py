@@ -1,0 +1,95 @@
+"""What decides the numbers of a run: the settings, and the seeds derived from them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+_STREAMS = ("model", "order", "augment", "dropout", "compressor")
+_FLAGS = ("channels_last", "compile", "constant_lr", "official_resume")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run, up to the folder its data is read from. The same settings on the same machine give the same bits.
+
+    Parameters
+    ----------
+    data, model, algorithm : str
+        A name of efcheck.train.data, of efcheck.train.models.MODELS, and of efcheck.train.algorithms.
+    batch_size, epochs, seed, threads : int
+        The last batch of an epoch may be smaller. threads: CPU threads of torch.
+    lr : float
+        The first learning rate, in [x]^2/[f].
+    device, precision : str
+        "cpu" or "cuda"; "float32", or "bfloat16" for mixed precision.
+    augment : bool
+        Crops after padding by 4, and flips.
+    dropout : float
+        Share dropped; the authors' code has none.
+    limit_train, limit_test : int or None
+        Only the first so many images.
+    constant_lr : bool
+        No drops: A.3's tuning.
+    official_resume : bool
+        At each drop of the learning rate go back to the weights with the best test accuracy, and forget momentum and
+        memory, as the authors' code did.
+    """
+
+    data: str
+    model: str
+    algorithm: str
+    batch_size: int
+    epochs: int
+    lr: float
+    seed: int
+    device: str = "cpu"
+    precision: str = "float32"
+    channels_last: bool = False
+    compile: bool = False
+    dropout: float = 0.0
+    threads: int = 1
+    augment: bool = False
+    limit_train: int | None = None
+    limit_test: int | None = None
+    constant_lr: bool = False
+    official_resume: bool = False
+
+    def seed_of(self, stream: str, epoch: int = 0) -> int:
+        """A seed for one use of chance in one epoch, from `seed` alone: no use shifts another."""
+        key = (_STREAMS.index(stream), epoch)
+        return int(np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+    def to_json(self) -> dict[str, Any]:
+        """Names and values."""
+        return asdict(self)
+
+    def first_difference(self, other: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+        """The first setting that is not as in `other`: its name, its value here and there."""
+        for field in fields(self):
+            mine, theirs = getattr(self, field.name), other.get(field.name)
+            if mine != theirs:
+                return field.name, mine, theirs
+        return None
+
+    def options(self) -> str:
+        """The settings as options of `efcheck train`."""
+        words: list[str] = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "augment":
+                words.append(option(field.name) if value else "--no-augment")
+            elif field.name in _FLAGS:
+                words += [option(field.name)] if value else []
+            elif value != field.default:
+                words += [option(field.name), shlex.quote(str(value))]
+        return " ".join(words)
+
+
+def option(name: str) -> str:
+    """The command-line option of a setting."""
+    return "--" + name.replace("_", "-")

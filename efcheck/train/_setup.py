@@ -1,0 +1,133 @@
+"""What a run is made of: device, network, optimizer, and the line that describes them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from efcheck import __version__
+from efcheck.errors import argument_error
+from efcheck.train import algorithms, schedule
+from efcheck.train._settings import Settings, option
+from efcheck.train.data import Data
+from efcheck.train.models import MODELS
+
+
+def device_named(name: str) -> str:
+    """ "cpu" or "cuda"; "auto" is the GPU where there is one."""
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise argument_error("--device", "be cpu, or cuda where torch sees a GPU", name)
+    return ("cuda" if there else "cpu") if name == "auto" else name
+
+
+def limited(data: Data, train: int | None, test: int | None) -> Data:
+    """The first `train` training images and the first `test` test images."""
+    return dataclasses.replace(
+        data,
+        train_images=data.train_images[:train], train_labels=data.train_labels[:train],
+        test_images=data.test_images[:test], test_labels=data.test_labels[:test],
+    )  # fmt: skip
+
+
+def build_model(settings: Settings, data: Data, device: torch.device) -> torch.nn.Module:
+    """The network with the weights of the seed, on the device."""
+    build, (channels, size) = MODELS[settings.model], data.train_images.shape[1:3]
+    known = inspect.signature(build).parameters
+    fitting = {"channels": channels, "size": size, "dropout": settings.dropout}
+    options = {name: value for name, value in fitting.items() if name in known}
+    if channels != 3 and "channels" not in known:
+        raise argument_error("--model", f"fit {data.label}, whose images have {channels} channel", settings.model, "Use cnn.")
+    if settings.dropout and "dropout" not in known:
+        raise argument_error("--dropout", f"be 0 for {settings.model}, which has none", settings.dropout)
+    torch.manual_seed(settings.seed_of("model"))
+    model: torch.nn.Module = build(data.classes, **options).to(device)
+    return model.to(memory_format=torch.channels_last) if settings.channels_last else model
+
+
+def build_optimizer(settings: Settings, model: torch.nn.Module) -> Any:
+    """The algorithm, with nothing in its memory."""
+    options = {"form": "compiled"} if settings.compile else {}
+    return algorithms.make(settings.algorithm, model.parameters(), settings.lr, **options)
+
+
+def header(settings: Settings, data: Data, model: torch.nn.Module, optimizer: Any) -> dict[str, Any]:
+    """What describes the run in the first line of its metrics."""
+    return {
+        "efcheck": __version__,
+        **settings.to_json(),
+        "data_label": data.label,
+        "classes": data.classes,
+        "images": [len(data.train_labels), len(data.test_labels)],
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "milestones": [] if settings.constant_lr else list(schedule.milestones(settings.epochs)),
+        "optimizer": algorithms.describe(optimizer),
+        "message_bytes": optimizer.message_bytes(),
+        "hardware": hardware(settings.device),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def summary(head: Mapping[str, Any]) -> str:
+    """The effective hyper-parameters in one line."""
+    parts = [f"{key} {value}" for key, value in head["optimizer"].items() if key not in ("algorithm", "name")]
+    return (
+        f"{head['algorithm']} on {head['data_label']}, {head['model']} ({head['parameters']:,} parameters), "
+        f"batch {head['batch_size']}, seed {head['seed']}: {', '.join(parts)}"
+    )
+
+
+def hardware(device: str) -> str:
+    """The name of the GPU or of the CPU."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def named(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """What `measure` found, its layers under the names of the network's parameters."""
+    layers = {names[key] if isinstance(key, int) else key: dict(value) for key, value in found["layers"].items()}
+    return {**found, "layers": layers}
+
+
+def require_same(settings: Settings, saved: Mapping[str, Any]) -> None:
+    """An ArgumentError that names the first setting that is not as in the checkpoint."""
+    different = settings.first_difference(saved)
+    if different is not None:
+        name, mine, theirs = different
+        raise argument_error(option(name), f"be {theirs}, as in the run to go on with", mine, "Use another --out.")
+
+
+@contextlib.contextmanager
+def deterministic(settings: Settings) -> Iterator[None]:
+    """The same settings give the same bits; torch's global state is as before afterwards."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    was, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    flags = cudnn.deterministic, cudnn.benchmark
+    try:
+        torch.set_num_threads(settings.threads)
+        torch.use_deterministic_algorithms(True, warn_only=settings.device == "cuda")
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        cudnn.deterministic, cudnn.benchmark = True, False
+        with torch.random.fork_rng(enabled=True):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(was, warn_only=warn)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+        cudnn.deterministic, cudnn.benchmark = flags

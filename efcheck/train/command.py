@@ -1,0 +1,143 @@
+"""`efcheck train`: what it does once its options are parsed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import click
+from rich import progress as rich_progress
+from rich.console import Console
+
+from efcheck.errors import EfcheckError, argument_error, integer, real
+from efcheck.train import checkpoint, schedule
+from efcheck.train import data as datasets
+from efcheck.train._settings import Settings, option
+from efcheck.train._setup import device_named
+from efcheck.train._stop import Stopped
+from efcheck.train._watch import DivergedError
+from efcheck.train.loop import Run, train
+
+_REFRESH = 0.1  # seconds between two drawings of the bar
+
+
+def run(options: dict[str, Any], folder: Path, out: Path, *, resume: bool, every: float, download: bool) -> int:
+    """Train as the options say; the exit code: 0 trained, 1 not finite, 128 + the signal's number when stopped.
+
+    Raises
+    ------
+    EfcheckError
+        In one line, if an option, the data, OUT or a checkpoint is not as it must be. Nothing is written then.
+    """
+    settings = settings_of(options)
+    real(option("checkpoint_every"), every, 0)
+    if checkpoint.holds_run(out) and not resume:
+        raise argument_error(option("out"), "be a folder without a run", str(out), "Pass --resume, or another --out.")
+    data = datasets.load(settings.data, folder, download)
+    _make(out)
+    paths = f"--data-dir {shlex.quote(str(folder))} --out {shlex.quote(str(out))}"
+    again = f"efcheck train {settings.options()} {paths} --checkpoint-every {every:g} --resume"
+    try:
+        with checkpoint.only_one_run(out), _Bar(settings.epochs) as bar:
+            found = train(settings, data, out, resume=resume, every=every, tell=bar.tell, progress=bar)
+    except Stopped as stop:
+        click.echo(f"efcheck: stopped by {stop}; the state is saved. To go on: {again}", err=True)
+        return 128 + stop.signum
+    except DivergedError as error:
+        click.echo(f"efcheck: {error}", err=True)
+        return 1
+    click.echo(_result(found, out))
+    return 0
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """The settings, with the defaults that depend on others filled in; every value checked.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the option.
+    """
+    given = dict(options)
+    for name in ("batch_size", "epochs", "threads"):
+        given[name] = integer(option(name), given[name], 1)
+    for name in ("limit_train", "limit_test"):
+        if given[name] is not None:
+            given[name] = integer(option(name), given[name], 1)
+    given["seed"] = integer(option("seed"), given["seed"], 0, 2**63 - 1)
+    given["dropout"] = real(option("dropout"), given["dropout"], 0, 1)
+    if given["lr"] is None:
+        given["lr"] = schedule.default_rate(given["algorithm"], given["model"], given["batch_size"])
+    given["lr"] = real(option("lr"), given["lr"], 0)
+    if given["augment"] is None:
+        given["augment"] = given["data"].startswith("cifar")
+    if given["constant_lr"] and given["official_resume"]:
+        raise argument_error(option("official_resume"), "go without --constant-lr, which has no drops", "both")
+    return Settings(**{**given, "device": device_named(given["device"])})
+
+
+class _Bar:
+    """A bar on a terminal; in a pipe only the lines."""
+
+    def __init__(self, epochs: int) -> None:
+        self._console = Console(stderr=True)
+        self._shown, self._epochs, self._drawn = sys.stderr.isatty(), epochs, 0.0
+        columns = ("{task.description}", rich_progress.BarColumn(), rich_progress.MofNCompleteColumn())
+        left = rich_progress.TimeRemainingColumn()
+        self._bar = rich_progress.Progress(*columns, left, console=self._console, transient=True, disable=not self._shown)
+        self._task = self._bar.add_task("training", total=None)
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def tell(self, line: str) -> None:
+        """Print a line; above the bar where there is one."""
+        if self._shown:
+            self._bar.print(line, highlight=False, markup=False, soft_wrap=True)
+        else:
+            click.echo(line)
+
+    def __call__(self, epoch: int, step: int, steps: int, row: dict[str, Any] | None) -> None:
+        if not self._shown:
+            return
+        if row is not None:
+            self.tell(f"epoch {epoch}: {_words(row)}, {row['images_per_second']:.0f} images/s")
+        elif (now := time.monotonic()) - self._drawn >= _REFRESH:
+            self._drawn = now
+            name = f"epoch {epoch} of {self._epochs}" + (", test" if step == steps else "")
+            self._bar.update(self._task, description=name, completed=step, total=steps)
+
+
+def _words(row: dict[str, Any]) -> str:
+    """Losses and accuracies of an epoch."""
+    parts = [
+        f"{kind} loss {'not finite' if row[f'{kind}_loss'] is None else format(row[f'{kind}_loss'], '.4f')}, "
+        f"accuracy {100 * row[f'{kind}_accuracy']:.2f} %"
+        for kind in ("train", "test")
+    ]
+    return "; ".join(parts)
+
+
+def _result(found: Run, out: Path) -> str:
+    seconds = sum(row["seconds"] for row in found.rows)
+    return f"{len(found.rows)} epochs in {seconds:.1f} s: {_words(found.rows[-1])}; {out / 'metrics.jsonl'}"
+
+
+def _make(out: Path) -> None:
+    """The folder OUT, in which can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        writable = os.access(out, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise EfcheckError(f"{out} must be a folder that can be written to")
