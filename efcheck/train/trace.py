@@ -1,0 +1,132 @@
+"""What `efcheck diagnose` reads: a run's metrics.jsonl, or a CSV file with named columns.
+
+Columns of a CSV, each optional but the first line and one of step and epoch: step, epoch, density (of p_t), density_g, delta,
+e_norm, lr, grad_norm; empty cells are allowed. Other names are told by `column`: {"e_norm": "memory"}.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from efcheck.errors import EfcheckError, argument_error
+from efcheck.train import logs
+
+Column = NDArray[np.float64]
+# our name -> what it is; in a CSV `density` is density_p, `grad_norm` is g_norm
+COLUMNS = {
+    "step": "steps done",
+    "lr": "learning rate gamma",
+    "delta": "realised delta",
+    "density_p": "density of the corrected step p_t",
+    "density_g": "density of the gradient",
+    "e_norm": "||e||",
+    "g_norm": "||g||",
+}
+_CSV = {"density": "density_p", "grad_norm": "g_norm"}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Numbers over time: `columns` by name, (rows,), NaN where absent; `layers` the same for each layer."""
+
+    source: str
+    columns: dict[str, Column]
+    layers: dict[str, dict[str, Column]] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    by_epoch: bool = False  # "step" counts epochs: the file has no steps
+
+    def get(self, name: str) -> Column | None:
+        """The column, None if it is absent or has no finite number."""
+        found = self.columns.get(name)
+        return found if found is not None and bool(np.isfinite(found).any()) else None
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    @property
+    def d(self) -> int | None:
+        """The number of parameters, None where the log does not tell."""
+        found = self.run.get("parameters")
+        return found if isinstance(found, int) and found > 0 else None
+
+
+def read(path: Path, column: Mapping[str, str] | None = None) -> Trace:
+    """The trace in a folder with metrics.jsonl, in a .jsonl file, or in a CSV file.
+
+    Raises
+    ------
+    EfcheckError
+        In one line, for what is absent or malformed.
+    """
+    if path.is_dir():
+        path = path / "metrics.jsonl"
+    if not path.is_file():
+        raise argument_error("out", "be a folder with metrics.jsonl, or a .jsonl or .csv file", f"{path}, which is not there")
+    if path.suffix == ".csv":
+        return _csv(path, column or {})
+    if column:
+        raise argument_error("column", "go with a .csv file", path.name)
+    log = logs.read(path)
+    if not log.rows:
+        raise EfcheckError(f"{path}: must hold a finished epoch; got none")
+    names = sorted({name for row in log.rows if isinstance(row.get("layers"), dict) for name in row["layers"]})
+    layers = {name: {key: _of_layer(log, name, key) for key in COLUMNS if key not in ("step", "lr")} for name in names}
+    return Trace(str(path), {key: log.values(key) for key in COLUMNS}, layers, log.run, tuple(log.problems()))
+
+
+def _of_layer(log: logs.Log, name: str, key: str) -> Column:
+    values = [(row.get("layers") or {}).get(name, {}).get(key) for row in log.rows]
+    return np.array([float(v) if isinstance(v, int | float) else math.nan for v in values])
+
+
+def _csv(path: Path, column: Mapping[str, str]) -> Trace:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EfcheckError(f"{path}: cannot be read: {error}") from None
+    head = [name.strip() for name in lines[0]] if lines else []
+    known = [*(name for name in COLUMNS if name not in _CSV.values()), *_CSV, *_CSV.values(), "epoch"]
+    for name, there in column.items():
+        if name not in known:
+            raise argument_error("column", f"name one of {', '.join(dict.fromkeys(known))}", name)
+        if there not in head:
+            raise argument_error("column", f"be one of the file's columns, {', '.join(head) or 'of which it has none'}", there)
+    places = {name: head.index(column.get(name, name)) for name in known if column.get(name, name) in head}
+    if not {"step", "epoch"} & places.keys():
+        raise EfcheckError(f"{path}:1: must name a column step or epoch; got {', '.join(head) or 'nothing'}. Use --column.")
+    rows = [(i, line) for i, line in enumerate(lines[1:], start=2) if any(cell.strip() for cell in line)]
+    if not rows:
+        raise EfcheckError(f"{path}: must hold a row of numbers; got none")
+    found = {_CSV.get(n, n): np.array([_number(path, i, line, n, place) for i, line in rows]) for n, place in places.items()}
+    epochs = found.pop("epoch", None)  # of use only where there are no steps
+    if "step" not in places and epochs is not None:
+        found["step"] = epochs
+    if not np.isfinite(found["step"]).all() or not (np.diff(found["step"]) > 0).all():
+        bad = int(np.argmin(np.diff(found["step"], prepend=-1.0) > 0))
+        raise EfcheckError(f"{path}:{rows[bad][0]}: `step` must grow from row to row; got {found['step'][bad]:g}")
+    return Trace(str(path), found, by_epoch="step" not in places)
+
+
+def _number(path: Path, line: int, cells: list[str], name: str, place: int) -> float:
+    text = cells[place].strip() if place < len(cells) else ""
+    if not text:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        raise EfcheckError(f"{path}:{line}: `{name}` must be a number; got {text!r}") from None
+    if value < 0:
+        raise EfcheckError(f"{path}:{line}: `{name}` must be >= 0; got {text}")
+    return value
