@@ -41,10 +41,9 @@ def worst_case(
     Numbers may be written 0.1, 1e-3 or 1/1200. Exit codes: 0 with a value that counts, 1 if gap or residuals are too large,
     2 wrong usage.
     """
-    from efcheck.errors import EfcheckError, argument_error
+    from efcheck.errors import EfcheckError
     from efcheck.evidence import worst_case as solve
     from efcheck.evidence.parse import number
-    from efcheck.evidence.worst_case import LETTERS
     from efcheck.report import write_text
 
     for file in (save, certificate):
@@ -55,9 +54,6 @@ def worst_case(
     quantity = quantity.replace("-", "_")
     if certificate is not None and (method != "EFSGD" or quantity not in CERTIFIED):
         raise EfcheckError("--certificate goes with error-norm or suboptimality of EFSGD, the bounds that can be certified")
-    for name in values:
-        if name not in LETTERS.get(quantity, values):
-            raise argument_error(name, f"be left out: {quantity} has {', '.join(LETTERS[quantity])}", letters[name])
     found = solve(quantity, T=T, method=method, solver=solver, gram=save is not None, **values)
     click.echo(f"{found.outcome}: {found.detail}")
     counts = found.outcome == "supported"

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -173,6 +174,8 @@ def test_a_stored_instance_that_refutes_no_more_is_an_error():
         ({"bound": "remark-4-sgd", "form": "sharp"}, "`form` must be one of printed, repaired for remark-4-sgd"),
         ({"bound": "lemma-3", "scale": 0}, "`scale` must be a rational number > 0"),
         ({"bound": "lemma-3", "scale": "1e-400"}, "`scale` must be a rational number > 0, in"),
+        ({"bound": "lemma-3", "scale": "1e99999999"}, "`scale` must be a rational number > 0, in"),
+        ({"bound": "lemma-3", "scale": Decimal("1e-99999999")}, "`scale` must be a rational number > 0, in"),
         ({"bound": "lemma-3", "scale": "1e400"}, "`scale` must be a rational number > 0, in"),
         ({"bound": "lemma-3", "scale": "x"}, "`scale` must be a rational number > 0"),
         ({"bound": "lemma-3", "scale": float("nan")}, "`scale` must be a rational number > 0"),

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from efcheck.bounds import LEMMA_3, THEOREM_2, THEOREM_3
+from efcheck.bounds import LEMMA_3, THEOREM_2, THEOREM_3, R
 from efcheck.errors import ArgumentError
 from efcheck.evidence import replay, worst_case
 from efcheck.evidence._replay_instance import Instance
 from efcheck.evidence._replay_parts import Envelope, MaxAffine, Table, simplex_least
 from efcheck.evidence.replay import function, recheck, run
+from efcheck.evidence.worst_case import _COST
 
 pytest.importorskip("PEPit")
 pytest.importorskip("clarabel")
@@ -55,6 +56,8 @@ def told() -> dict[str, Any]:
         ({"letters": {"T": "-1"}}, "T >= 0"),
         ({"letters": {"T": "2.5"}}, "what `replay` writes"),
         ({"letters": {"gamma": "1/0"}}, "what `replay` writes"),
+        ({"letters": {"gamma": "1e99999999"}}, "what `replay` writes"),
+        ({"g": [["1e-99999999"]] * 3}, "what `replay` writes"),
         ({"letters": {"R": "1"}}, "the letters T, delta"),
         ({"quantity": "contraction"}, "a quantity among"),
         ({"method": "SGD"}, "a method among"),
@@ -74,6 +77,17 @@ def test_what_is_no_run_is_one_clear_line(told: dict[str, Any], changes: dict[st
 def test_nor_is_anything_else(data: Any) -> None:
     with pytest.raises(ArgumentError, match="what `replay` writes"):
         recheck(data, sp.Rational(0))
+
+
+def test_f0_is_priced_as_the_right_side_has_it() -> None:
+    """Half of it, T = 0: f0 + 1/4 with f0 = 1/2 is less than ||g||^2 = 1; at the whole price 1 - 2 f0 = 0 is the most."""
+    assert exceeded("gradient_norm", THEOREM_2.printed.expression / 2, T=0, delta=1, gamma=1).f[0] < Fraction(3, 4)
+
+
+@pytest.mark.parametrize(("given", "right"), [({"R": 0}, 10), ({}, 11), ({"R": 2}, 12)])
+def test_a_distance_of_0_is_not_one_left_out(given: dict[str, Any], right: int) -> None:
+    found = replay("suboptimality", above=R + 10, T=1, delta="1/2", gamma=1, **given)
+    assert found.outcome == "supported" and f"right side {right}:" in found.detail
 
 
 # -- true bounds are attained to 1 % ------------------------------------------------------------------------------
@@ -96,16 +110,8 @@ def test_theorem_3_sharp_times_0_99_is_refuted_in_one_dimension(T: int, delta: s
 @pytest.mark.parametrize("method", ["EFSGD", "CompressedSGD", "EF21"])
 @pytest.mark.parametrize("quantity", ["error_norm", "gradient_norm", "suboptimality"])
 def test_97_percent_of_any_worst_case_are_replayed(quantity: str, method: str) -> None:
-    letters: dict[str, Any] = {
-        "T": 3,
-        "delta": 0.6,
-        "gamma": 0.75,
-        "sigma": 2,
-        "L": 1.5,
-        "f0": 0.9,
-        "R": 1.25,
-        "method": method,
-    }
+    own: dict[str, Any] = {"error_norm": {}, "gradient_norm": {"L": 1.5, "f0": 0.9}, "suboptimality": {"R": 1.25}}[quantity]
+    letters: dict[str, Any] = {"T": 3, "delta": 0.6, "gamma": 0.75, "sigma": 2, "method": method} | own
     exceeded(quantity, round(0.97 * worst_case(quantity, **letters).data["value"], 9), **letters)
 
 
@@ -116,7 +122,7 @@ def test_97_percent_of_any_worst_case_are_replayed(quantity: str, method: str) -
 def test_bounds_that_hold_are_not_exceeded(quantity: str, above: Any) -> None:
     """Of the repaired Theorem II, far from it; of the sharp forms 1.0001 times them, the solver's digits aside."""
     expression = above.expression * sp.Rational(10001, 10000)
-    found = replay(quantity, above=expression, T=4, delta="1/2", gamma="1/5", R=1)
+    found = replay(quantity, above=expression, T=4, delta="1/2", gamma="1/5")
     assert (found.kind, found.outcome) == ("sdp", "supported")
 
 
@@ -275,13 +281,18 @@ def test_simulate_gives_what_the_rationals_say(name: str, request: pytest.Fixtur
     [
         ({"quantity": "contraction"}, "`quantity` must be one of error_norm, gradient_norm, suboptimality; got contraction."),
         ({"delta": "half"}, "`delta` must be a rational number; got half."),
+        ({"delta": "1/0"}, "`delta` must be a rational number; got 1/0."),
+        ({"gamma": "1e99999999"}, "`gamma` must be a rational number; got 1e99999999."),
+        ({"gamma": True}, "`gamma` must be a rational number; got True."),
+        ({"R": 1}, "`R` must be left out: error_norm has T, delta, gamma, sigma; got 1.0."),
+        ({"T": 61}, f"`T` must be an integer in [1, 60]; got 61. {_COST}"),
         ({"delta": 2}, "`delta` must be a number in (0, 1]; got 2.0."),
         (
             {"above": LEMMA_3.sharp.expression * sp.Symbol("k")},
             "`above` must be in the letters T, delta, gamma, sigma, f0; got k.",
         ),
     ],
-    ids=["quantity", "text", "range", "letter"],
+    ids=["quantity", "text", "no number", "huge", "truth", "surplus", "long", "range", "letter"],
 )
 def test_bad_arguments_are_one_line(changes: dict[str, Any], message: str) -> None:
     call: dict[str, Any] = {"quantity": "error_norm", "above": LEMMA_3.sharp, "T": 2, "delta": "1/2", "gamma": 1}

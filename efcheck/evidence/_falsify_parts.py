@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from efcheck.errors import argument_error
+from efcheck.evidence._falsify_rational import rational
 
 Vector = tuple[Fraction, ...]
 Outcomes = Sequence[tuple[Vector, Fraction]]  # (value, chance)
@@ -352,8 +353,8 @@ def read_compressor(data: Mapping[str, Any]) -> Compressor:
 def number(text: Any) -> Fraction:
     """A rational from its text."""
     try:
-        return Fraction(text) if isinstance(text, str) else _refuse(text)
-    except (ValueError, ZeroDivisionError):
+        return rational(text) if isinstance(text, str) else _refuse(text)
+    except ValueError:
         return _refuse(text)
 
 

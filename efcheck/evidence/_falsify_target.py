@@ -16,6 +16,7 @@ import sympy as sp
 from efcheck import bounds
 from efcheck.bounds import Bound, Side
 from efcheck.errors import argument_error
+from efcheck.evidence._falsify_rational import rational
 
 q, root = sp.Symbol("q", nonnegative=True), sp.Symbol("root", positive=True)  # sqrt(1 - delta), sqrt(T + 1)
 R2 = sp.Symbol("R2", nonnegative=True)
@@ -124,8 +125,8 @@ def target(name: str, form: str = "printed") -> Target:
 def multiplier(scale: Any) -> Fraction:
     """What multiplies the right side, as a rational; a float is the decimal that it prints."""
     try:
-        found = Fraction(str(scale) if isinstance(scale, float) else scale)
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        found = rational(scale)
+    except ValueError:
         found = Fraction(0)
     if not SCALES[0] <= found <= SCALES[1]:
         raise argument_error("scale", "be a rational number > 0, in [1e-100, 1e100]", scale)

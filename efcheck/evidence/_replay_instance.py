@@ -14,6 +14,7 @@ from itertools import permutations
 from typing import Any, TypeAlias
 
 from efcheck.errors import argument_error
+from efcheck.evidence._falsify_rational import rational
 from efcheck.evidence.worst_case import LETTERS
 
 Vector: TypeAlias = tuple[Fraction, ...]
@@ -172,11 +173,11 @@ class Instance:
     @classmethod
     def _read(cls, told: dict[str, Any]) -> Instance:
         def vector(texts: Sequence[str]) -> Vector:
-            return tuple(Fraction(text) for text in texts)
+            return tuple(map(rational, texts))
 
-        letters = {name: None if text is None else Fraction(text) for name, text in told["letters"].items()}
+        letters = {name: None if text is None else rational(text) for name, text in told["letters"].items()}
         mean: dict[str, Any] = (
-            {} if told["mean"] is None else {"slope": vector(told["mean"]["slope"]), "f_mean": Fraction(told["mean"]["f"])}
+            {} if told["mean"] is None else {"slope": vector(told["mean"]["slope"]), "f_mean": rational(told["mean"]["f"])}
         )
         return cls(
             told["quantity"], told["method"], letters | {"T": int(told["letters"]["T"])}, vector(told["x"][0]),

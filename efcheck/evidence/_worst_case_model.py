@@ -28,6 +28,7 @@ class Question:
     """What is asked, in the units x: gamma sigma, g: sigma, f: gamma sigma^2.
 
     So gamma = sigma = 1, and L, mu, f0, R stand for gamma L, gamma mu, f0/(gamma sigma^2) (None: free), R/(gamma sigma).
+    price: where f0 is free, price f0/(gamma (T + 1)) is subtracted, 2 f0/(gamma (T + 1)) in Theorem II.
     """
 
     quantity: str
@@ -38,6 +39,7 @@ class Question:
     mu: float
     f0: float | None
     R: float
+    price: float = 2.0
 
     @property
     def q(self) -> float:

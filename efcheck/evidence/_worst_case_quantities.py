@@ -97,7 +97,7 @@ def _gradient_norm(asked: Question) -> Model:
         "infimum": [g**2 / (2 * asked.L) <= v for g, v in zip(run.g, f, strict=True)],
         "start": [] if asked.f0 is None else [f[0] <= asked.f0],
     }
-    paid = 2 / (asked.T + 1) * f[0] if asked.f0 is None else None
+    paid = asked.price / (asked.T + 1) * f[0] if asked.f0 is None else None
     return translate(asked, [g**2 for g in run.g], constraints, run.vectors, {"f": f}, paid)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from efcheck.arrays import Array
 from efcheck.errors import argument_error
+from efcheck.evidence._falsify_rational import rational
 from efcheck.evidence.evidence import Evidence
 from efcheck.evidence.worst_case import checked, program
 
@@ -32,10 +33,10 @@ def replay(
     T: int,
     delta: Any,
     gamma: Any,
-    sigma: Any = 1,
-    L: Any = 1,
+    sigma: Any = None,
+    L: Any = None,
     f0: Any = None,
-    R: Any = 1,
+    R: Any = None,
     method: str = "EFSGD",
 ) -> Evidence:
     r"""Refute quantity <= above by an explicit run, if the worst case is larger.
@@ -77,7 +78,9 @@ def replay(
     given = {"delta": delta, "gamma": gamma, "sigma": sigma, "L": L, "f0": f0, "R": R}
     letters = {name: None if value is None else _rational(name, value) for name, value in given.items()}
     used = checked(quantity, method, "CLARABEL", {**{n: None if v is None else float(v) for n, v in letters.items()}, "T": T})
-    exact = {name: used["T"] if name == "T" else letters[name] for name in used}
+    given = {name: value for name, value in letters.items() if value is not None}
+    ones = dict.fromkeys(("sigma", "L", "R"), Fraction(1))
+    exact = {"T": used["T"]} | {name: given.get(name, ones.get(name)) for name in used if name != "T"}
     found = _search(quantity, method, used, exact, above)
     return replace(found, seconds=time.perf_counter() - start)
 
@@ -90,7 +93,7 @@ def recheck(told: dict[str, Any], above: Any) -> Evidence:
     from efcheck.evidence._replay_instance import Instance
 
     instance = Instance.from_json(told)
-    left, right = instance.left(), _right(above, instance.letters | _start(instance))
+    left, right = instance.left(), value_at(above, instance.letters | _start(instance))
     why = next(instance.broken(), None)
     shown = f"{float(left):.9g} and {float(right):.9g}"
     if why is None and not _exceeds(left, right):
@@ -102,16 +105,17 @@ def recheck(told: dict[str, Any], above: Any) -> Evidence:
 def _search(quantity: str, method: str, used: Mapping[str, Any], exact: dict[str, Any], above: Any) -> Evidence:
     from efcheck.evidence import _worst_case_sdp as sdp
 
-    model, units = program(quantity, method, "CLARABEL", used)
+    priced = {**used, "price": price(above, exact)}
+    model, units = program(quantity, method, "CLARABEL", priced)
     whole = sdp.solve(model)
-    level = float(_right(above, {**exact, "f0": exact.get("f0") or Fraction(0)})) / units["value"]
+    level = float(value_at(above, {**exact, "f0": exact.get("f0") or Fraction(0)})) / units["value"]
     about = f"{quantity} of {method}, worst case {whole.primal * units['value']:.9g}, right side {level * units['value']:.9g}"
     if not whole.counts:
         return Evidence("sdp", "undecided", f"{about}; the answer does not count: {whole.status}")
     if whole.dual <= level:
         return Evidence("sdp", "supported", f"{about}: not exceeded")
     for instance, slack, digits in _candidates(model, level, exact):
-        right = _right(above, exact | _start(instance))
+        right = value_at(above, exact | _start(instance))
         if _exceeds(instance.left(), right) and next(instance.broken(), None) is None:
             return _witness(instance, right, slack, digits)
     return Evidence("sdp", "undecided", f"{about}: exceeded, but no rational run was found")
@@ -122,7 +126,22 @@ def _start(instance: Instance) -> dict[str, Any]:
     return {"f0": instance.f[0]} if instance.quantity == "gradient_norm" else {}
 
 
-def _right(above: Any, letters: Mapping[str, Any]) -> Any:
+def price(above: Any, letters: Mapping[str, Any]) -> float:
+    """What f(x_0) - inf f costs where it is free: `above` has the term price f0/(gamma (T + 1)); 2 where it is not linear."""
+    import sympy as sp
+
+    from efcheck.bounds import f0
+
+    right = getattr(above, "expression", above)
+    if letters.get("f0") is not None or f0 not in getattr(right, "free_symbols", ()):
+        return 2.0
+    slope = sp.diff(right, f0)
+    if f0 in slope.free_symbols:
+        return 2.0
+    return float(value_at(slope, letters) * sp.Rational(letters["gamma"]) * (letters["T"] + 1))
+
+
+def value_at(above: Any, letters: Mapping[str, Any]) -> Any:
     """The right side as an exact SymPy number."""
     import sympy as sp
 
@@ -241,6 +260,6 @@ def _floats(vectors: Any) -> Array:
 
 def _rational(name: str, value: Any) -> Fraction:
     try:
-        return Fraction(str(value)) if isinstance(value, (float, str, np.floating)) else Fraction(value)
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return rational(value)
+    except ValueError:
         raise argument_error(name, "be a rational number", value) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from efcheck.errors import ArgumentError, MissingExtraError, argument_error, integer, real
@@ -20,6 +21,8 @@ QUANTITIES = ("error_norm", "gradient_norm", "suboptimality", "contraction")
 METHODS = ("EFSGD", "CompressedSGD", "EF21")
 SOLVERS = ("CLARABEL", "SCS")
 _LONGEST = 60
+_COST = "Time grows as T^5: 0.1 s for 12, about 10 s for 30; longer runs are beyond a semidefinite program."
+_DEFAULTS: dict[str, Any] = {"sigma": 1.0, "L": 1.0, "R": 1.0}
 _UNITS = {"error_norm": "[x]^2", "gradient_norm": "[f]^2/[x]^2", "suboptimality": "[f]", "contraction": ""}
 _SIZES = 1e-100, 1e100  # squares and products of two still fit into floats
 LETTERS = {
@@ -36,10 +39,10 @@ def worst_case(
     T: int,
     delta: float,
     gamma: float,
-    sigma: float = 1.0,
-    L: float = 1.0,
+    sigma: float | None = None,
+    L: float | None = None,
     f0: float | None = None,
-    R: float = 1.0,
+    R: float | None = None,
     mu: float | None = None,
     method: str = "EFSGD",
     solver: str = "CLARABEL",
@@ -66,12 +69,12 @@ def worst_case(
         Steps, >= 0 (>= 1 for error_norm and contraction), at most 60. Time grows as T^5: 0.1 s for 12, about 10 s for 30.
     delta : float
         Contraction, in (0, 1].
-    gamma, sigma, L : float
-        Step size [x]^2/[f], bound of the gradients [f]/[x], smoothness [f]/[x]^2; all > 0. What a quantity does not name
-        is not used. gamma, sigma, gamma sigma and gamma L are in [1e-100, 1e100].
+    gamma, sigma, L : float; sigma and L may be None
+        Step size [x]^2/[f], bound of the gradients [f]/[x], smoothness [f]/[x]^2; all > 0. gamma, sigma, gamma sigma and
+        gamma L are in [1e-100, 1e100]. sigma, L and R are 1 where None; a letter that the quantity lacks must be left out.
     f0 : float or None
         f(x_0) - inf f > 0, [f]; None leaves it free.
-    R : float
+    R : float or None
         ||x_0 - x*|| >= 0, [x].
     mu : float or None
         Strong convexity, in (0, L), for contraction.
@@ -87,7 +90,7 @@ def worst_case(
     Evidence
         Kind `sdp`; `supported` where the answer counts: relative gap and residuals, recomputed from the Gram matrix and the
         multipliers, below 1e-6; else `undecided`. data: value (primal), dual, unit, gap, primal_residual, dual_residual,
-        status (the solver's own word), seconds, solver, quantity, method, and the letters used.
+        status (the solver's own word), seconds, solver, version (of the solver), quantity, method, and the letters used.
         With gram: vectors, name -> (count, d), "x" "g" "p" "residual" (p - C(p)) and, for suboptimality, "mean" "slope", in
         their units, x* = 0, else x_0 = 0, d as small as the Gram matrix has it; numbers, name -> (count,), "f" and "f_mean",
         f* = 0; multipliers and kinds of the rows; gram, in units of gamma sigma and sigma.
@@ -118,7 +121,7 @@ def worst_case(
     data = {"quantity": quantity, "method": method, **used, "value": found.primal * units["value"]}
     data |= {"dual": found.dual * units["value"], "unit": _UNITS[quantity], "gap": found.gap}
     data |= {"primal_residual": found.primal_residual, "dual_residual": found.dual_residual}
-    data |= {"status": found.status, "seconds": found.seconds, "solver": solver}
+    data |= {"status": found.status, "seconds": found.seconds, "solver": solver, "version": version(solver.lower())}
     outcome, detail = "supported" if found.counts else "undecided", _line(data)
     if gram:
         vectors, numbers = model.named(model.factor(found.gram), found.values)
@@ -129,14 +132,17 @@ def worst_case(
 
 
 def checked(quantity: str, method: str, solver: str, letters: Mapping[str, Any]) -> dict[str, Any]:
-    """The letters that `quantity` uses, as numbers in their domains."""
-    for name, value, words in (("quantity", quantity, QUANTITIES), ("method", method, METHODS), ("solver", solver, SOLVERS)):
-        if value not in words:
-            raise argument_error(name, f"be one of {', '.join(words)}", value)
+    """The letters that `quantity` uses, as numbers in their domains; None stands for the default."""
+    for name, word, words in (("quantity", quantity, QUANTITIES), ("method", method, METHODS), ("solver", solver, SOLVERS)):
+        if word not in words:
+            raise argument_error(name, f"be one of {', '.join(words)}", word)
     least = 1 if quantity in ("error_norm", "contraction") else 0
-    used: dict[str, Any] = {"T": integer("T", letters["T"], least, _LONGEST, "Longer runs are beyond a semidefinite program.")}
+    used: dict[str, Any] = {"T": integer("T", letters["T"], least, _LONGEST, _COST)}
+    for name, given in letters.items():
+        if given is not None and name not in LETTERS[quantity]:
+            raise argument_error(name, f"be left out: {quantity} has {', '.join(LETTERS[quantity])}", given)
     for name in LETTERS[quantity][1:]:
-        value = letters[name]
+        value = _DEFAULTS.get(name) if letters[name] is None else letters[name]
         if name == "delta":
             used[name] = _share(value)
         elif name == "R":
@@ -189,7 +195,7 @@ def program(quantity: str, method: str, solver: str, used: Mapping[str, Any]) ->
     gamma, sigma, q = used["gamma"], used.get("sigma", 1.0), math.sqrt(1 - used["delta"])
     x, f, f0, R = gamma * sigma, gamma * sigma**2, used.get("f0"), used.get("R", 1.0) / (gamma * sigma)
     sizes = (gamma * used.get("L", 1.0), gamma * used.get("mu", 0.0), None if f0 is None else f0 / f, R)
-    model = build(Question(quantity, method, used["T"], used["delta"], *sizes))
+    model = build(Question(quantity, method, used["T"], used["delta"], *sizes, price=used.get("price", 2.0)))
     value = {
         "error_norm": (q or 1.0) ** 2 * x**2,
         "gradient_norm": sigma**2,
@@ -205,5 +211,5 @@ def _line(data: Mapping[str, Any]) -> str:
     told = ", ".join(f"{name} = {data[name]:g}" for name in LETTERS[data["quantity"]] if data[name] is not None)
     return (
         f"{data['quantity']} of {data['method']} at {told}: at most {data['dual']:.9g}, attained {data['value']:.9g} "
-        f"(relative gap {data['gap']:.1e}, residuals {residual:.1e}; {data['solver']}: {data['status']})"
+        f"(relative gap {data['gap']:.1e}, residuals {residual:.1e}; {data['solver']} {data['version']}: {data['status']})"
     )
