@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import isqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
@@ -37,6 +37,9 @@ from efcheck.evidence._falsify_parts import (
 )  # fmt: skip
 from efcheck.evidence._falsify_target import Target, multiplier, rootless, target
 from efcheck.evidence.evidence import Evidence
+
+if TYPE_CHECKING:
+    from efcheck.evidence._falsify_replayed import Replayed
 
 STEPS = 20_000  # on Fractions
 
@@ -276,8 +279,12 @@ def exactly(c: Fraction) -> str:
     return str(c) if c.denominator.bit_length() < 10_000 else f"about {float(c)!r}"
 
 
-def read(data: Any) -> Instance:
+def read(data: Any) -> Instance | Replayed:
     """The instance of a JSON object; its left and right sides are not read but computed anew."""
+    if isinstance(data, dict) and "run" in data:
+        from efcheck.evidence import _falsify_replayed
+
+        return _falsify_replayed.read(data)
     try:
         T = number(data["T"])
         if T.denominator != 1 or T < 0 or data["noise"] not in NOISE:

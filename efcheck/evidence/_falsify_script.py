@@ -8,6 +8,7 @@ from sympy.printing.str import StrPrinter
 
 from efcheck.evidence._falsify_instance import Instance
 from efcheck.evidence._falsify_parts import oracle_source, quoted
+from efcheck.evidence._falsify_replayed import Replayed
 from efcheck.evidence._falsify_target import rootless
 
 
@@ -139,8 +140,12 @@ sys.exit(0 if left > right else 1)
 """
 
 
-def script(instance: Instance) -> str:
+def script(instance: Instance | Replayed) -> str:
     """Python text that needs no package."""
+    if isinstance(instance, Replayed):
+        from efcheck.evidence import _falsify_replayed_script
+
+        return _falsify_replayed_script.script(instance)
     goal = instance.target
     plane = len(instance.x0) == 2
     x0 = f"({', '.join(map(quoted, instance.x0))})" if plane else quoted(instance.x0[0])

@@ -1,0 +1,244 @@
+"""A bound against the worst case over all functions and compressors, by semidefinite programming: scan, refine, shrink, replay.
+
+A point is (T, q, h): the compressor keeps back at most q ||p||, q = sqrt(1 - delta); h is gamma L, or R/(gamma sigma (T + 1)).
+Units gamma = sigma = 1; f(x_0) - inf f is left free, its term in the right side being taken from the left one. Gradients have
+no noise. The programs grow fast with T, so that T stays small; the direct search goes on to T in the thousands.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from fractions import Fraction
+from importlib.metadata import version
+from itertools import product
+from math import isqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+import sympy as sp
+
+from efcheck import bounds
+from efcheck.errors import argument_error
+from efcheck.evidence._falsify_replayed import QUANTITIES, Replayed
+from efcheck.evidence._falsify_target import Target
+from efcheck.evidence._replay_instance import Instance as Run
+from efcheck.evidence._shrink import total
+from efcheck.evidence.evidence import Evidence
+from efcheck.evidence.falsify import Progress
+from efcheck.evidence.replay import price, replay, value_at
+from efcheck.evidence.worst_case import program
+
+SOLVER = "CLARABEL"
+LONGEST = 16  # half a second a program
+_TIMES = (1, 2, 4, 8, 12)
+_SHARES = tuple(Fraction(n, 20) for n in (1, 2, 5, 10, 15, 18))
+_SIZES = tuple(Fraction(n, 4) for n in (1, 2, 4, 6, 8, 12))
+_ENDS = {"q": (Fraction(1, 1000), Fraction(999, 1000)), "h": (Fraction(1, 100), Fraction(100))}
+_SIZE = {"gradient_norm": "gamma L = ", "suboptimality": "R/(gamma sigma (T + 1)) = ", "error_norm": "h = "}
+_ABOVE = 1e-6  # the digits that an answer has
+_CLEAR = 1e-3  # preferred: a violation that shows on a calculator
+_MOVES, _FIRST = 60, 0.3  # of a refinement: programs, and how far the first ones are
+_STARTS = 3  # points of the grid that are refined for each T
+
+
+class Point(NamedTuple):
+    """T, q and h; q is 0 where nothing is compressed, h is 1 where the bound has no such letter."""
+
+    T: int
+    q: Fraction
+    h: Fraction
+
+
+class Search:
+    """One target; `scale` multiplies the right side, nothing new starts after `deadline`."""
+
+    def __init__(self, target: Target, scale: Fraction, deadline: float, progress: Progress) -> None:
+        self.target, self.scale, self.deadline, self.progress = target, scale, deadline, progress
+        self.right = (sp.Rational(scale) * target.side.expression).subs(bounds.k, 1 / bounds.delta)
+        self.quantity = QUANTITIES[target.quantity]
+        self.known: dict[Point, float] = {}
+        self.failed = 0
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    @property
+    def measured(self) -> str:
+        """What the ratio is. Where f0 is free its term is taken from both sides: a ratio below 1 is then below left/right."""
+        whole = "worst case over right side"
+        return "(worst case - f0 term) over (right side - f0 term)" if self.quantity == "gradient_norm" else whole
+
+    def letters(self, at: Point) -> dict[str, Any]:
+        """The arguments of `replay`, exact."""
+        found: dict[str, Any] = {"T": at.T, "delta": 1 - at.q**2, "gamma": Fraction(1)}
+        if self.target.step == "root":
+            found["gamma"] = Fraction(1, _root(at.T + 1))
+        if self.quantity == "gradient_norm":
+            found["L"] = at.h / found["gamma"]
+        elif self.quantity == "suboptimality":
+            found["R"] = at.h * (at.T + 1)
+        return found
+
+    def ratio(self, at: Point) -> float:
+        """An upper bound of what `measured` says: above 1 where the bound is exceeded; 0 where the answer does not count."""
+        if at not in self.known:
+            self.known[at] = self._ratio(at)
+            self.progress(f"T = {at.T}, {len(self.known)} programs", len(self.known), len(self.known))
+        return self.known[at]
+
+    def _ratio(self, at: Point) -> float:
+        from efcheck.evidence import _worst_case_sdp as sdp
+
+        exact = {"sigma": Fraction(1), "f0": None, **self.letters(at)}
+        used = {name: value if value is None or name == "T" else float(value) for name, value in exact.items()}
+        model, units = program(self.quantity, "EFSGD", SOLVER, used | {"price": price(self.right, exact)})
+        right, found = float(value_at(self.right, exact | {"f0": Fraction(0)})), sdp.solve(model)
+        if not found.counts:
+            self.failed += 1
+            return 0.0
+        left = max(found.dual, 0.0) * units["value"]
+        return left / right if right > 0 else (math.inf if left > _ABOVE else 0.0)
+
+    def times(self) -> tuple[int, ...]:
+        """The T of the grid; those whose gamma = 1/sqrt(T + 1) is rational."""
+        return (3, 8, 15) if self.target.step == "root" else _TIMES
+
+    def starts(self, T: int) -> list[Point]:
+        """The best points of the grid, one for each q at most."""
+        shares = _SHARES if self.target.compressed else (Fraction(0),)
+        sizes = (Fraction(1),) if self.quantity == "error_norm" else _SIZES
+        found = [at for q in shares if (at := self.best(Point(T, q, h) for h in sizes)) is not None]
+        return sorted(found, key=self.ratio, reverse=True)[:_STARTS]
+
+    def best(self, points: Iterable[Point], least: float = math.inf) -> Point | None:
+        """The point of the largest ratio, or the first one above `least`; None where there are none, or not in time."""
+        found: Point | None = None
+        for at in points:
+            if self.late:
+                break
+            if found is None or self.ratio(at) > self.ratio(found):
+                found = at
+            if self.ratio(found) > least:
+                break
+        return found
+
+    def refined(self, at: Point, least: float = math.inf) -> Point:
+        """The best point that Nelder and Mead's method meets from here, at the same T; it ends where one is above `least`."""
+        from scipy.optimize import minimize
+
+        free = [name for name, moves in (("q", at.q > 0), ("h", self.quantity != "error_norm")) if moves]
+        seen = [at]
+
+        def loss(z: Any) -> float:
+            moved = {name: _number(name, c) for name, c in zip(free, z, strict=True)}
+            seen.append(Point(at.T, moved.get("q", at.q), moved.get("h", at.h)))
+            return -self.ratio(seen[-1])
+
+        def done(*_: Any) -> None:
+            if self.late or max(map(self.ratio, seen)) > least:
+                raise StopIteration
+
+        if not self.late and self.ratio(at) <= least and free:
+            start = np.array([_coordinate(name, getattr(at, name)) for name in free])
+            simplex = np.vstack([start, start + _FIRST * np.eye(len(free))])
+            options = {"maxfev": _MOVES, "initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-5}
+            minimize(loss, start, method="Nelder-Mead", callback=done, options=options)
+        return max((p for p in seen if p in self.known), key=self.ratio, default=at)
+
+    def shrunk(self, at: Point) -> list[Point]:
+        """Points above 1 to replay: the fewest steps in round numbers, the fewest steps, `at` itself."""
+        least = 1 + min(_CLEAR, (self.ratio(at) - 1) / 2)
+        shorter = [T for T in range(self.quantity == "error_norm", at.T) if self.target.step != "root" or _root(T + 1)]
+        fewest = next((p for T in shorter if self.ratio(p := self.refined(at._replace(T=T), least)) > least), at)
+        options = product(_plain("q", fewest.q), _plain("h", fewest.h))
+        simple = sorted({fewest._replace(q=q, h=h) for q, h in options}, key=lambda p: total(p[1:]))
+        found = self.best(simple, least)
+        return list(dict.fromkeys(p for p in (found, fewest, at) if p is not None and self.ratio(p) > 1 + _ABOVE))
+
+
+def search(target: Target, scale: Fraction, minutes: float, progress: Progress) -> Evidence:
+    """A replayed violation of `scale` times the right side, or the largest ratio of worst case to right side in the scan.
+
+    Evidence: `refuted` of kind witness, data["instance"] for `recheck`; `supported` of kind sdp, where no ratio in the scan is
+    above 1, at these points alone; `undecided` where one is but no run is found, an answer does not count, or time is up.
+    """
+    refuse(target)
+    begun = time.monotonic()
+    state = Search(target, scale, begun + 60 * minutes, progress)
+    starts = [at for T in state.times() for at in state.starts(T)]
+    for at in starts:
+        state.refined(at)
+    top = max(state.known, key=state.ratio, default=None)
+    if top is not None and max(_TIMES) == top.T:  # it grows with T
+        top = max(top, state.refined(top._replace(T=LONGEST)), key=state.ratio)
+    if top is not None and state.ratio(top) > 1 + _ABOVE:
+        for at in state.shrunk(top):
+            found = replay(state.quantity, above=state.right, **state.letters(at))
+            if found.outcome == "refuted":
+                return _witness(state, top, found, time.monotonic() - begun)
+    return _none(state, top, time.monotonic() - begun)
+
+
+def refuse(target: Target) -> None:
+    """ArgumentError where no program is about the bound."""
+    reasons = {
+        "its left side is no worst case of `efcheck worst-case`": target.quantity not in QUANTITIES,
+        "its mean or minimum is over other points": bool(target.first or target.extra),
+        "the programs know no unbiased compressors": target.unbiased,
+        "its step size depends on R, which is irrational then": target.step == "best",
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise argument_error("bound", "be one with a semidefinite program", f"{target.name}: {reason}")
+
+
+def _witness(state: Search, top: Point, found: Evidence, seconds: float) -> Evidence:
+    """The replayed run as an instance of the target."""
+    instance = Replayed(state.target, Run.from_json(found.data["instance"]), state.scale)
+    scan = {"largest_ratio": state.ratio(top), "programs": len(state.known), "simulated": found.data["simulated"]}
+    scan |= {"measured": state.measured}
+    return instance.evidence(seconds, scan | {"solver": SOLVER, "version": version(SOLVER.lower())})
+
+
+def _none(state: Search, top: Point | None, seconds: float) -> Evidence:
+    """What was solved, and the largest ratio: a bound of the left side at these points, and of nothing else."""
+    largest, steps = (0.0 if top is None else state.ratio(top)), sorted({at.T for at in state.known})
+    above = largest > 1 + _ABOVE
+    outcome = "undecided" if above or state.late or state.failed else "supported"
+    scan = f"in {len(state.known)} programs over all functions and compressors, T in {steps}, gradients without noise"
+    what = "a violation that no run on rationals confirms" if above else "no violation"
+    detail = f"{what} {scan}; {state.measured} at most {largest:.6f}"
+    detail += "" if top is None else f", at T = {top.T}, q = {float(top.q):.4g}, {_SIZE[state.quantity]}{float(top.h):.4g}"
+    detail += f"; {state.failed} answers did not count" if state.failed else ""
+    detail += ", stopped by the time limit" if state.late else ""
+    data = {"ratio": largest, "T": steps, "programs": len(state.known), "failed": state.failed}
+    data |= {"measured": state.measured}
+    data |= {"point": None if top is None else [str(c) for c in top], "solver": SOLVER, "version": version(SOLVER.lower())}
+    return Evidence("sdp", outcome, f"{detail}. No proof for other T, nor between the points", data, seconds=seconds)
+
+
+def _root(n: int) -> int:
+    """sqrt(n) of a square, else 0."""
+    return isqrt(n) if isqrt(n) ** 2 == n else 0
+
+
+def _coordinate(name: str, c: Fraction) -> float:
+    """log(q/(1 - q)), log(h): the coordinates in which points are moved."""
+    return math.log(c / (1 - c) if name == "q" else c)
+
+
+def _number(name: str, z: float) -> Fraction:
+    """The inverse of `_coordinate`, to four digits, within the ends."""
+    size, (low, high) = math.exp(min(z, 30.0)), _ENDS[name]
+    return max(low, min(high, Fraction(f"{size / (1 + size) if name == 'q' else size:.4g}")))
+
+
+def _plain(name: str, c: Fraction) -> set[Fraction]:
+    """c to one, two, three, four digits, down and up, within the ends; 0 and 1, which stand for no letter, as they are."""
+    low, high = _ENDS[name]
+    units = [Fraction(10) ** (math.floor(math.log10(c)) + 1 - n) for n in (1, 2, 3, 4)] if c not in (0, 1) else [Fraction(1)]
+    rounded = {way(c / unit) * unit for unit in units for way in (math.floor, math.ceil)}
+    return {r for r in rounded if low <= r <= high} or {c}
