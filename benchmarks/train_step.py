@@ -73,9 +73,7 @@ def subjects(foreach: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "eager": EFSGD(parameters(), GAMMA, weight_decay=DECAY, form="eager"),
         "compiled": EFSGD(parameters(), GAMMA, weight_decay=DECAY, form="compiled"),
-        "signsgdm, eager": EFSGD(
-            parameters(), GAMMA, Sign(), feedback=False, momentum=BETA, weight_decay=DECAY, form="eager"
-        ),
+        "signsgdm, eager": EFSGD(parameters(), GAMMA, Sign(), feedback=False, momentum=BETA, weight_decay=DECAY, form="eager"),
     }
     if foreach:
         found["foreach"] = EFSGD(parameters(), GAMMA, weight_decay=DECAY, form="foreach")
@@ -157,7 +155,9 @@ def show(s: dict[str, Any], digits: int, scale: float = 1) -> str:
 
 def print_report(report: dict[str, Any]) -> None:
     console = Console(width=120)
-    table = Table("form", title=f"One step on {report['parameters']:,} parameters: median (min..max) of {report['rounds']} rounds")
+    table = Table(
+        "form", title=f"One step on {report['parameters']:,} parameters: median (min..max) of {report['rounds']} rounds"
+    )
     for column in ("ms", "over fused SGDM", "times the loop"):
         table.add_column(column, justify="right", no_wrap=True)
     for r in report["steps"]:

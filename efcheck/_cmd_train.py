@@ -24,7 +24,9 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=_FOLDER, required=True, help="metrics.jsonl, last.pt and previous.pt go there.")
 @click.option("--resume", is_flag=True, help="Go on with the run in OUT; starts anew where there is none.")
-@click.option("--checkpoint-every", type=float, default=2.0, show_default=True, metavar="SECONDS", help="At most a tenth of the time.")
+@click.option(
+    "--checkpoint-every", type=float, default=2.0, show_default=True, metavar="SECONDS", help="At most a tenth of the time."
+)
 @click.option("--download", is_flag=True, help="Fetch the data into DIR where it is absent.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)

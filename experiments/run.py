@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EfcheckError as error:
         print(f"run: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # between two runs; within one it is a Stopped
+        print("stopped by Ctrl-C; the same command goes on", file=sys.stderr)
+        return 130
 
 
 def _all(options: argparse.Namespace) -> int:
@@ -84,7 +87,7 @@ def one(run: Run, data: Any, out: Path, device: str | None) -> int:
     from efcheck.train._settings import Settings
     from efcheck.train._setup import device_named
     from efcheck.train._stop import Stopped
-    from efcheck.train._watch import NotFiniteError
+    from efcheck.train._watch import DivergedError
     from efcheck.train.loop import train
 
     told = run.settings()
@@ -96,7 +99,7 @@ def one(run: Run, data: Any, out: Path, device: str | None) -> int:
     except Stopped as stop:
         print(f"stopped by {stop} in {run.name}; the same command goes on", file=sys.stderr)
         return 128 + stop.signum
-    except NotFiniteError as error:
+    except DivergedError as error:
         print(f"  {error}", flush=True)
         mark(out / "metrics.jsonl", str(error))
     return 0

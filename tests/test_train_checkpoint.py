@@ -58,7 +58,9 @@ def test_every_flipped_bit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     checkpoint.write(path, state(7))
     bits = 8 * path.stat().st_size
-    chosen = set(random.Random(1).sample(range(bits), 1500)) | set(range(bits - 8 * 70, bits))  # all of the digest and its length
+    chosen = set(random.Random(1).sample(range(bits), 1500)) | set(
+        range(bits - 8 * 70, bits)
+    )  # all of the digest and its length
     for bit in sorted(chosen):
         flip(path, bit)
         with pytest.raises(CheckpointError, match=r"a\.pt is damaged: its SHA-256"):
@@ -198,7 +200,8 @@ def test_a_limit_on_the_size_of_files_leaves_the_files_whole(tmp_path: Path) -> 
         "import resource, torch\nfrom pathlib import Path\nfrom efcheck.train.checkpoint import Keeper\n"
         f"kept = Keeper(Path({str(tmp_path)!r}), 2.0)\nkept.newest()\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "try:\n    kept.save({'step': 3, 'w': torch.zeros(100_000)})\nexcept Exception as error:\n    print(type(error).__name__, error)\n"
+        "try:\n    kept.save({'step': 3, 'w': torch.zeros(100_000)})\n"
+        "except Exception as error:\n    print(type(error).__name__, error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("CheckpointError checkpoint cannot be saved") and "File too large" in done.stdout, done

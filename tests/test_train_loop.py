@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import signal
 from dataclasses import replace
@@ -15,7 +16,7 @@ from tiny_runs import assert_same, without_clock
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from efcheck.errors import ArgumentError  # noqa: E402
-from efcheck.train import _eager, _general, _setup, loop, metrics, schedule  # noqa: E402
+from efcheck.train import _eager, _general, _setup, checkpoint, loop, metrics, schedule  # noqa: E402
 from efcheck.train._settings import Settings  # noqa: E402
 from efcheck.train._stop import Stopped, StopSign  # noqa: E402
 from efcheck.train._watch import DivergedError, Watch  # noqa: E402
@@ -67,18 +68,28 @@ def one_thread() -> Any:
 # --- the schedule
 
 
-@pytest.mark.parametrize(
-    ("epochs", "expected"),
-    [(1, (1, 1)), (2, (1, 2)), (3, (2, 3)), (4, (2, 3)), (5, (3, 4)), (20, (10, 15)), (21, (11, 16)), (200, (100, 150))],
-)
-def test_milestones_are_half_and_three_quarters_rounded_up(epochs: int, expected: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("epochs", "steps", "expected"), [(200, 391, (100, 150)), (4, 5, (2, 3)), (8, 1, (4, 6))])
+def test_the_rate_falls_after_half_and_three_quarters_of_the_epochs(epochs: int, steps: int, expected: tuple[int, int]) -> None:
     assert schedule.milestones(epochs) == expected
+    assert schedule.falls(epochs * steps) == tuple(steps * epoch for epoch in expected)
 
 
-def test_the_learning_rate_falls_to_a_tenth_twice() -> None:
-    rates = [schedule.learning_rate(0.3, t, 8) for t in range(1, 9)]
-    assert rates == [0.3] * 4 + [0.03] * 2 + [0.003] * 2
-    assert {schedule.learning_rate(0.3, t, 8, constant=True) for t in range(1, 9)} == {0.3}
+def test_the_rate_of_a_short_run_falls_within_an_epoch() -> None:
+    assert [schedule.learning_rate(0.3, t, 8) for t in range(8)] == [0.3] * 4 + [0.03] * 2 + [0.003] * 2
+    assert {schedule.learning_rate(0.3, t, 8, constant=True) for t in range(8)} == {0.3}
+    assert schedule.milestones(1) == (0.5, 0.75) and schedule.learning_rate(0.3, 0, 1) == 0.3
+
+
+@pytest.mark.parametrize(("epochs", "constant"), [(1, False), (3, False), (3, True)])
+def test_each_step_is_taken_with_its_rate(epochs: int, constant: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, seen = started(replace(SMALL, epochs=epochs, constant_lr=constant)), list[float]()
+    step = run.optimizer.step
+    monkeypatch.setattr(run.optimizer, "step", lambda: (seen.append(run.optimizer.param_groups[0]["lr"]), step())[1])
+    finish(run)
+    n = 4 * epochs
+    wanted = [0.02 * 10.0 ** -(0 if constant else (2 * t >= n) + (4 * t >= 3 * n)) for t in range(n)]
+    assert seen == pytest.approx(wanted, rel=1e-12) and len(set(seen)) == (1 if constant else 3)
+    assert [row["lr"] for row in run.rows] == seen[::4]
 
 
 def test_default_rates_are_table_2_scaled_by_the_batch_size() -> None:
@@ -184,7 +195,7 @@ def test_an_epoch_sees_every_image_once_in_an_order_of_seed_and_epoch(monkeypatc
     step = loop.Run._one_step
     monkeypatch.setattr(loop.Run, "_one_step", lambda self, index: (seen.append(index.tolist()), step(self, index))[1])
     finish(started(SMALL))
-    first, second = sum(seen[:4], []), sum(seen[4:], [])
+    first, second = [[i for index in part for i in index] for part in (seen[:4], seen[4:])]
     assert sorted(first) == sorted(second) == list(range(28)) and first != second
     assert [len(index) for index in seen[:4]] == [8, 8, 8, 4]
     n = len(seen)
@@ -207,7 +218,7 @@ def test_a_line_of_metrics_has_the_promised_numbers(tmp_path: Path) -> None:
 def test_measured_steps_are_evenly_spread() -> None:
     assert metrics.measured_steps(1) == {0} and metrics.measured_steps(16) == set(range(16))
     steps = sorted(metrics.measured_steps(391))
-    gaps = {b - a for a, b in zip(steps, steps[1:], strict=False)}
+    gaps = {b - a for a, b in itertools.pairwise(steps)}
     assert len(steps) == 16 and gaps <= {24, 25} and steps[0] == 12 and steps[-1] == 378
 
 
@@ -234,6 +245,7 @@ def a_step_that_checks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU, where the optimizer does not wait for the gradients."""
     for module in (_eager, _general):
         monkeypatch.setattr(module, "check_gradients", lambda slots: None)
+        monkeypatch.setattr(module, "first_not_finite", lambda tensors, what, told: None)
     monkeypatch.setattr(loop, "Watch", lambda named: Watch(named, defer=True))
 
 
@@ -273,10 +285,11 @@ def test_a_checkpoint_is_never_spoilt(tmp_path: Path, monkeypatch: pytest.Monkey
         diverging(self, layer=0, at=6)
 
     monkeypatch.setattr(loop.Run, "__init__", planted)
+    monkeypatch.setattr(checkpoint, "_SHARE", 1.0)  # a checkpoint after every step, however long it takes
     with pytest.raises(DivergedError, match="stopped at step 6"):
         loop.train(SMALL, random_data(), tmp_path, every=0.0)
     state = loop.Keeper(tmp_path, 2.0).newest()[0]
-    assert state is not None and state["step"] in (4, 5)  # those of step 5 and later wait for nine times what the first took
+    assert state is not None and state["step"] == 5
     assert all(torch.isfinite(value.double()).all() for value in state["model"].values())
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 
@@ -287,7 +300,7 @@ def test_a_loss_that_is_not_finite_is_seen_where_every_gradient_is_finite(loss: 
     parameter.grad = torch.zeros(4)
     for defer in (False, True):
         watch = Watch([("w", parameter)], defer=defer)
-        with pytest.raises(DivergedError, match=f"stopped at step 9: the loss is {loss}; every gradient is finite"):  # noqa: PT012
+        with pytest.raises(DivergedError, match=f"stopped at step 9: the loss is {loss}; every gradient is finite"):
             watch.step(9, torch.tensor(loss))
             watch.look()
 
@@ -346,31 +359,31 @@ def test_the_first_setting_that_differs_is_named() -> None:
         started(replace(SMALL, lr=0.03, seed=9)).load(run.state())
 
 
-def test_official_resume_goes_back_to_the_best_weights_and_forgets_the_memory() -> None:
-    settings = replace(SMALL, epochs=4, official_resume=True, lr=0.05)
-    run = started(settings)
-    accuracies = []
-    while run.epoch <= 2:
-        for _ in run.one_epoch():
-            pass
-        accuracies.append((run.rows[-1]["test_accuracy"], weights(run).clone()))
-    best = max(range(2), key=lambda i: accuracies[i][0])  # the first of equals
-    run._begin_epoch()  # the third: the learning rate drops
-    assert torch.equal(weights(run), accuracies[best][1])
-    assert run.optimizer.error_norm() == 0
-    plain = started(replace(settings, official_resume=False))
-    while plain.epoch <= 2:
-        for _ in plain.one_epoch():
-            pass
-    plain._begin_epoch()
-    assert plain.optimizer.error_norm() > 0
+@pytest.mark.parametrize(("epochs", "before"), [(4, 8), (3, 6)], ids=["between epochs", "within an epoch"])
+def test_official_resume_goes_back_to_the_best_weights_and_forgets_the_memory(epochs: int, before: int) -> None:
+    settings = replace(SMALL, epochs=epochs, official_resume=True, lr=0.05)
+    found = {}
+    for name, run in (("official", started(settings)), ("plain", started(replace(settings, official_resume=False)))):
+        best = (-1.0, weights(run).clone())
+        while run.done < before:
+            for _ in run.one_epoch():
+                if run.done == before:
+                    break
+            if len(run.rows) == run.epoch - 1 and run.step == 0:
+                best = max(best, (run.rows[-1]["test_accuracy"], weights(run).clone()), key=lambda pair: pair[0])  # the first
+        assert run.optimizer.error_norm() > 0 and not torch.equal(weights(run), best[1])
+        run._begin_step()
+        found[name] = torch.equal(weights(run), best[1]), run.optimizer.error_norm() == 0
+        assert run.optimizer.param_groups[0]["lr"] == pytest.approx(0.005, rel=1e-12)
+    assert found == {"official": (True, True), "plain": (False, False)}
 
 
-def test_official_resume_goes_on_in_the_same_bits() -> None:
-    settings = replace(SMALL, epochs=3, official_resume=True)
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_official_resume_goes_on_in_the_same_bits(epochs: int) -> None:
+    settings = replace(SMALL, epochs=epochs, official_resume=True)
     pauses: list[dict[str, Any]] = []
     end = copied(finish(started(settings), pauses).state())
-    for state in pauses[::4]:
+    for state in pauses:
         again = started(settings)
         again.load(state)
         assert_same(end, copied(finish(again).state()))

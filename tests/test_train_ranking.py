@@ -18,7 +18,9 @@ ALGORITHMS = ("sgdm", "scaled-signsgd", "signsgdm", "ef-signsgd")
 SEEDS = (0, 1, 2)
 
 
-@pytest.mark.skipif(not FOLDER.is_dir(), reason="Fashion-MNIST is absent: Debian's dataset-fashion-mnist, or EFCHECK_FASHION_MNIST")
+@pytest.mark.skipif(
+    not FOLDER.is_dir(), reason="Fashion-MNIST is absent: Debian's dataset-fashion-mnist, or EFCHECK_FASHION_MNIST"
+)
 def test_the_ranking_of_the_four_algorithms_at_batch_size_4(tmp_path: Path) -> None:
     """One epoch of 6,000 images, mean test accuracy over three seeds: the margins are a third or less of the gaps seen."""
     images = data.load("fashion-mnist", FOLDER)

@@ -23,7 +23,8 @@ def tables(results: Path, manifest: Path | None, json_file: Path | None) -> int:
     efcheck tables out --manifest experiments/vgg19-cifar10.toml --json tables.json
 
     SGDM: test accuracy in percent; the others: their difference to it. After the sign: one standard deviation over the
-    seeds. Exit codes: 0 with a table, also a partial one, which says what is missing; 2 without one.
+    seeds (n - 1). Exit codes: 0 with a table, also a partial one, which says what is missing; 2 without one, and if a file
+    was refused: malformed, named as another run, or at odds with another file. The tables are then of the others.
     """
     from efcheck.report import write_text
     from efcheck.train._tables_show import show
@@ -36,4 +37,4 @@ def tables(results: Path, manifest: Path | None, json_file: Path | None) -> int:
     if json_file is not None:
         write_text(json_file, json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n")
     show(found)
-    return 0
+    return 2 if found.refused else 0

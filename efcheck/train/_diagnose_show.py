@@ -17,7 +17,8 @@ from efcheck.train.paper import label
 from efcheck.train.trace import COLUMNS
 
 _WIDTH, _LAYERS = 80, 5
-SIZE, PANELS = (6.75, 2.6), 3
+_DOTS = 20  # rows, up to which each is marked: one row alone is no line
+SIZE, PANELS = (6.75, 3.1), 3
 
 
 def show(found: Diagnosis, console: Console | None = None) -> None:
@@ -25,9 +26,7 @@ def show(found: Diagnosis, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH)
-    run = found.trace.run
-    what = f"{NAMES[run['algorithm']]}, {label(run)}, batch size {run['batch_size']}: " if run else ""
-    console.print(Text(f"{what}{found.trace.rows} rows of {found.trace.source}", style="bold"), soft_wrap=True)
+    console.print(Text(_head(found), style="bold"), soft_wrap=True)
     console.print(_ranges(found))
     if found.applied:
         console.print(Text("\nLemma 3, root of the bound over ||e||", style="bold"))
@@ -46,6 +45,11 @@ def show(found: Diagnosis, console: Console | None = None) -> None:
             console.print(Text(f"\n{head}", style="bold"))
             for line in lines:
                 console.print(Text(line, style=style if found.warnings else ""))
+
+
+def _head(found: Diagnosis) -> str:
+    run, rows = found.trace.run, f"{found.trace.rows} row{'s' * (found.trace.rows != 1)} of {found.trace.source}"
+    return f"{NAMES[run['algorithm']]}, {label(run)}, batch size {run['batch_size']}: {rows}" if run else rows
 
 
 def _ranges(found: Diagnosis) -> Table:
@@ -69,8 +73,10 @@ def _applied(found: Diagnosis) -> Table:
 
 def arrays(found: Diagnosis) -> dict[str, Any]:
     """What `draw` draws, as arrays."""
-    trace, parts = found.trace, list(shares(found.trace).items())[:_LAYERS]
+    trace = found.trace
+    parts = [(name, share) for name, share in shares(trace).items() if np.isfinite(share).any()][:_LAYERS]
     data: dict[str, Any] = {name: values for name in COLUMNS if (values := trace.get(name)) is not None}
+    data |= {"head": f"{_head(found)}{'. Means over each epoch' * bool(trace.run)}", "by_epoch": trace.by_epoch}
     data |= {"names": np.array(list(found.curves) or [""]), "layers": np.array([name for name, _ in parts] or [""])}
     data |= {f"bound_{i}": bound for i, bound in enumerate(found.curves.values())}
     return data | {f"share_{i}": share for i, (_, share) in enumerate(parts)}
@@ -78,31 +84,35 @@ def arrays(found: Diagnosis) -> dict[str, Any]:
 
 def draw(axes: Sequence[Any], data: Mapping[str, Any]) -> None:
     """Three panels over the steps: delta and densities; ||e|| and Lemma 3, log axis; the layers' shares of ||e||^2."""
-    t = data["step"]
+    t, dots = data["step"], {"marker": "."} if len(data["step"]) <= _DOTS else {}
     looks = (("delta", r"$\delta$", "-"), ("density_p", r"$\phi(p_t)$", "--"), ("density_g", r"$\phi(g_t)$", ":"))
     for name, words, line in looks:
-        if name in data:
-            axes[0].plot(t, data[name], linestyle=line, label=words)
+        values = data.get(name)
+        if values is not None and np.nanmin(values) < 0:  # of an unscaled sign, by hundreds: it would flatten the rest
+            axes[0].plot([], [], " ", label=f"{words} from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}")
+        elif values is not None:
+            axes[0].plot(t, values, linestyle=line, label=words, **dots)
     axes[0].set_ylim(0, None)
     axes[0].set_ylabel(r"realised $\delta$, density $\phi$")
-    _memory(axes[1], t, data)
+    _memory(axes[1], t, data, dots)
     for i, name in enumerate(data["layers"]):
         if f"share_{i}" in data:
-            axes[2].plot(t, 100 * data[f"share_{i}"], label=str(name)[-22:])
+            axes[2].plot(t, 100 * data[f"share_{i}"], label=str(name)[-22:], **dots)
     axes[2].set_ylabel(r"share of $\|e\|^2$, %")
     axes[2].set_ylim(0, None)
     for ax in axes:
-        ax.set_xlabel("step $t$")
+        ax.set_xlabel("epoch" if data["by_epoch"] else "step $t$")
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(fontsize=6)
+            ax.legend(fontsize=5.5, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=1)
         else:
-            ax.text(0.5, 0.5, "not in the log", transform=ax.transAxes, ha="center", color="0.4")
+            ax.text(0.5, 0.5, "nothing to draw in the log", transform=ax.transAxes, ha="center", color="0.4")
+    axes[0].figure.supxlabel(str(data["head"])[-150:], fontsize=5.5)
 
 
-def _memory(ax: Any, t: Any, data: Mapping[str, Any]) -> None:
+def _memory(ax: Any, t: Any, data: Mapping[str, Any], dots: Mapping[str, str]) -> None:
     e = data.get("e_norm")
     if e is not None and (np.nan_to_num(e) > 0).any():
-        ax.plot(t, e, color="#000000", label=r"$\|e_t\|$", zorder=3)
+        ax.plot(t, e, color="#000000", label=r"$\|e_t\|$", zorder=3, **dots)
         for i, name in enumerate(data["names"]):
             if f"bound_{i}" in data:
                 ax.plot(t, data[f"bound_{i}"], linewidth=0.8, linestyle=("--", ":", "-.", (0, (5, 1)))[i % 4], label=str(name))

@@ -11,14 +11,14 @@ scale: x is then left as it is, but the memory of that tensor holds p.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from efcheck.compressors import ScaledSign
-from efcheck.train._slot import Slot, Unit, check_gradients, first_not_finite, state_dtype
+from efcheck.train._slot import Slot, Unit, check_gradients, first_not_finite
 
 _INTEGERS = {torch.float32: (torch.int32, -(2**31)), torch.float64: (torch.int64, -(2**63))}
 
@@ -43,14 +43,17 @@ def step(units: Sequence[Unit], scratch: Scratch) -> None:
     """One step of all units, tensor by tensor; see above for what is written when."""
     check_gradients([slot for unit in units for slot in unit])
     for unit in units:
-        ps = [_corrected(slot, scratch) for slot in unit]
-        scale = _scale(unit, ps, scratch)
+        ps, sums = [], []
+        for slot in unit:
+            ps.append(p := _corrected(slot))
+            sums.append(torch.abs(p, out=scratch.like(p)).sum())
+        scale = _scale(unit, ps, sums)
         for slot, p in zip(unit, ps, strict=True):
             if p.numel():
                 _send(slot, p, scale, scratch)
 
 
-def _corrected(slot: Slot, scratch: Scratch) -> Tensor:
+def _corrected(slot: Slot) -> Tensor:
     """p, in place of e or of the momentum buffer; a new tensor where there is neither."""
     if slot.before:
         assert slot.m is not None
@@ -64,11 +67,10 @@ def _corrected(slot: Slot, scratch: Scratch) -> Tensor:
     return p.add_(slot.x, alpha=slot.lr * slot.coupled) if slot.coupled else p
 
 
-def _scale(unit: Unit, ps: Sequence[Tensor], scratch: Scratch) -> Tensor:
-    """||p||_1 / d of the unit, or for `Sign` 1 (0 for p = 0), 0-d, in the state's dtype."""
-    sums = [torch.abs(p, out=scratch.like(p)).sum() for p in ps]
+def _scale(unit: Unit, ps: Sequence[Tensor], sums: list[Tensor]) -> Tensor:
+    """||p||_1 / d of the unit from the ||p||_1 of its tensors, or for `Sign` 1 (0 for p = 0), 0-d, in the state's dtype."""
     total, d = (sums[0] if len(sums) == 1 else torch.stack(sums).sum()), sum(p.numel() for p in ps)
-    if not bool(torch.isfinite(total)):
+    if not math.isfinite(total.item()):
         first_not_finite(zip(unit, ps, strict=True), "corrected step", "Its parameter is not changed.")
         sums = [p.abs().to(torch.float64).sum() for p in ps]  # finite entries, too large a sum
         total = torch.stack(sums).sum()
@@ -96,8 +98,8 @@ def _signed(p: Tensor, scale: Tensor, zero: int, out: Tensor) -> Tensor:
     """out = scale sign(p), sign(+-0) = zero."""
     if zero == 0:
         return torch.sign(p, out=out).mul_(scale)
-    kind, top = _INTEGERS[p.dtype]
-    bits, sign_bit = out.view(kind), torch.tensor(top, dtype=kind)
+    kind, sign_bit = _INTEGERS[p.dtype]
+    bits = out.view(kind)
     if zero == 1:
         torch.add(p, 0.0, out=out)  # -0.0 + 0.0 = +0.0
         torch.bitwise_and(bits, sign_bit, out=bits)
@@ -107,13 +109,3 @@ def _signed(p: Tensor, scale: Tensor, zero: int, out: Tensor) -> Tensor:
     torch.bitwise_and(bits, sign_bit, out=bits)
     bits.bitwise_or_(scale.view(kind))
     return out.neg_()
-
-
-def settings_fit(compressor: Any) -> bool:
-    """Whether the step is one of signs."""
-    from efcheck.compressors import Sign
-
-    return isinstance(compressor, (ScaledSign, Sign))
-
-
-__all__ = ["Scratch", "settings_fit", "state_dtype", "step"]

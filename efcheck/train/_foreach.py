@@ -1,53 +1,40 @@
 r"""Sign compressors by torch._foreach operations: a few launches for all tensors, on a GPU where Triton is missing.
 
-On a GPU nobody waits for the device: where a gradient is not finite, gamma and the scales are 0 and beta is 1, so that x, e
-and momentum keep their value, and the step is counted. On a CPU it raises.
+All that is new is computed before anything is written. On a GPU nobody waits for the device: where a sum is not finite, x, e
+and momentum keep their value, and the step is counted. On a CPU what is not finite raises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from efcheck.compressors import ScaledSign
-from efcheck.train._slot import Slot, Unit, check_gradients, state_dtype
-
-Scalar = Any  # a number, or a 0-d tensor of the device
+from efcheck.train._slot import UNCHANGED, Slot, Unit, check_gradients, first_not_finite, state_dtype
 
 
 def step(units: Sequence[Unit]) -> Tensor | None:
-    """One step of all units; None on a CPU, else whether the gradients were finite, as a bool on the device."""
-    units = [[slot for slot in unit if slot.x.numel()] for unit in units]
+    """One step of all units; None on a CPU, else whether everything was finite, as a bool on the device."""
+    units = [unit for unit in ([slot for slot in unit if slot.x.numel()] for unit in units) if unit]
     slots = [slot for unit in units for slot in unit]
     if not slots:
         return None
-    ok, gs = _safe(slots)
-    ps: dict[int, Tensor] = {}
-    for batch in _batches(slots):
-        ps.update(zip((slot.index for slot in batch), _corrected(batch, gs, ok), strict=True))
-    scales: dict[int, Tensor] = {}
-    for unit in units:
-        if unit:
-            scale = _scale(unit, [ps[slot.index] for slot in unit])
-            scales.update({slot.index: scale if ok is None else torch.where(ok, scale, 0) for slot in unit})
-    for batch in _batches(slots):
-        _send(batch, [ps[slot.index] for slot in batch], [scales[slot.index] for slot in batch], ok)
-    return ok
-
-
-def _safe(slots: Sequence[Slot]) -> tuple[Tensor | None, dict[int, Tensor]]:
-    """Whether all gradients are finite, and gradients that are."""
-    gs = [slot.g if slot.g.dtype == state_dtype(slot.x) else slot.g.to(state_dtype(slot.x)) for slot in slots]
-    ok = None
     if slots[0].x.device.type == "cpu":
         check_gradients(slots)
-    else:
-        ok = torch.isfinite(torch.stack(torch._foreach_norm(gs, float("inf")))).all()
-        gs = [torch.where(ok, g, 0) for g in gs]
-    return ok, {slot.index: g for slot, g in zip(slots, gs, strict=True)}
+    ms: dict[int, Tensor] = {}
+    ps: dict[int, Tensor] = {}
+    for batch in _batches(slots):
+        for slot, m, p in zip(batch, *_corrected(batch), strict=True):
+            ms[slot.index], ps[slot.index] = m, p
+    totals = [_total(unit, [ps[slot.index] for slot in unit]) for unit in units]
+    ok = None if slots[0].x.device.type == "cpu" else torch.isfinite(torch.stack([t.double() for t in totals])).all()
+    scales = {slot.index: _scale(unit, total) for unit, total in zip(units, totals, strict=True) for slot in unit}
+    for batch in _batches(slots):
+        of = [slot.index for slot in batch]
+        _send(batch, [ms[i] for i in of], [ps[i] for i in of], [scales[i] for i in of], ok)
+    return ok
 
 
 def _batches(slots: Sequence[Slot]) -> list[list[Slot]]:
@@ -58,35 +45,36 @@ def _batches(slots: Sequence[Slot]) -> list[list[Slot]]:
     return list(found.values())
 
 
-def _gamma(slot: Slot, ok: Tensor | None) -> Scalar:
-    gamma = slot.steps()
-    return gamma if ok is None else torch.where(ok, gamma, 0.0)
-
-
-def _corrected(batch: Sequence[Slot], gs: dict[int, Tensor], ok: Tensor | None) -> list[Tensor]:
-    """p of each slot; momentum before the compressor is brought up to date."""
-    first = batch[0]
-    us = [gs[slot.index] for slot in batch]
+def _corrected(batch: Sequence[Slot]) -> tuple[list[Tensor], list[Tensor]]:
+    """(m, p) of each slot, new, or the gradient where it is one of them."""
+    first, wide = batch[0], state_dtype(batch[0].x)
+    us = [slot.g.to(wide) for slot in batch]
     if first.coupled:
-        us = list(torch._foreach_add(us, [slot.x.to(state_dtype(slot.x)) for slot in batch], alpha=first.coupled))
+        us = list(torch._foreach_add(us, [slot.x.to(wide) for slot in batch], alpha=first.coupled))
     if first.before:
-        buffers = [slot.m for slot in batch if slot.m is not None]
-        torch._foreach_mul_(buffers, first.beta if ok is None else torch.where(ok, first.beta, 1.0))
-        torch._foreach_add_(buffers, us if ok is None else torch._foreach_mul(us, ok.to(us[0].dtype)))
-        us = buffers
+        us = list(torch._foreach_add(torch._foreach_mul([s.m for s in batch if s.m is not None], first.beta), us))
     if first.e is None:
-        return us
-    return list(torch._foreach_add([s.e for s in batch if s.e is not None], torch._foreach_mul(us, _gamma(first, ok))))
+        return us, us
+    return us, list(torch._foreach_add([s.e for s in batch if s.e is not None], torch._foreach_mul(us, first.steps())))
 
 
-def _scale(unit: Unit, ps: Sequence[Tensor]) -> Tensor:
+def _total(unit: Unit, ps: Sequence[Tensor]) -> Tensor:
+    """||p||_1. On a CPU, where it is not finite: NonFiniteError, or the sum in float64 if all entries are."""
     total = torch.stack([p.abs().sum() for p in ps]).sum()
+    if total.device.type == "cpu" and not bool(torch.isfinite(total)):
+        first_not_finite(zip(unit, ps, strict=True), "corrected step", UNCHANGED)
+        total = torch.stack([p.abs().sum(dtype=torch.float64) for p in ps]).sum()
+    return total
+
+
+def _scale(unit: Unit, total: Tensor) -> Tensor:
+    wide = state_dtype(unit[0].x)
     if isinstance(unit[0].group["compressor"], ScaledSign):
-        return total / sum(p.numel() for p in ps)
-    return (total > 0).to(total.dtype)
+        return (total / sum(slot.x.numel() for slot in unit)).to(wide)
+    return (total > 0).to(wide)
 
 
-def _send(batch: Sequence[Slot], ps: list[Tensor], scales: list[Tensor], ok: Tensor | None) -> None:
+def _send(batch: Sequence[Slot], ms: list[Tensor], ps: list[Tensor], scales: list[Tensor], ok: Tensor | None) -> None:
     first = batch[0]
     zero = int(first.group["compressor"].zero)
     deltas = list(torch._foreach_sign(ps))
@@ -95,18 +83,23 @@ def _send(batch: Sequence[Slot], ps: list[Tensor], scales: list[Tensor], ok: Ten
         torch._foreach_sign_(deltas)
     deltas = [d.mul_(s) for d, s in zip(deltas, scales, strict=True)]
     if first.e is not None:
-        torch._foreach_copy_([s.e for s in batch if s.e is not None], torch._foreach_sub(ps, deltas))
+        _put([s.e for s in batch if s.e is not None], list(torch._foreach_sub(ps, deltas)), ok)
     else:
-        torch._foreach_mul_(deltas, _gamma(first, ok))
+        torch._foreach_mul_(deltas, first.steps())
+    buffers = [slot.m for slot in batch if slot.m is not None]
     if first.after:
-        buffers = [slot.m for slot in batch if slot.m is not None]
-        torch._foreach_mul_(buffers, first.beta if ok is None else torch.where(ok, first.beta, 1.0))
-        torch._foreach_add_(buffers, deltas)
-        deltas = buffers if ok is None else list(torch._foreach_mul(buffers, ok.to(buffers[0].dtype)))
+        deltas = list(torch._foreach_add(torch._foreach_mul(buffers, first.beta), deltas))
+    if buffers:
+        _put(buffers, deltas if first.after else ms, ok)
     xs = [slot.x for slot in batch]
-    if first.decoupled:
-        torch._foreach_mul_(xs, 1 - _gamma(first, ok) * first.decoupled)
+    shrunk = list(torch._foreach_mul(xs, 1 - first.steps() * first.decoupled)) if first.decoupled else xs
     if xs[0].dtype == deltas[0].dtype:
-        torch._foreach_sub_(xs, deltas)
+        _put(xs, list(torch._foreach_sub(shrunk, deltas)), ok)
     else:  # the sum is rounded once
-        torch._foreach_copy_(xs, [x - d for x, d in zip(xs, deltas, strict=True)])
+        _put(xs, [x - d for x, d in zip(shrunk, deltas, strict=True)], ok)
+
+
+def _put(old: list[Tensor], new: list[Tensor], ok: Tensor | None) -> None:
+    if ok is not None:
+        new = [torch.where(ok, b.to(a.dtype), a) for a, b in zip(old, new, strict=True)]
+    torch._foreach_copy_(old, new)

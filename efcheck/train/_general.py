@@ -10,9 +10,7 @@ from torch import Tensor
 from torch.optim.sgd import sgd
 
 from efcheck.train._compress import torch_form
-from efcheck.train._slot import Slot, Unit, check_gradients, first_not_finite
-
-UNCHANGED = "Nothing is changed: neither the parameters nor momentum nor memory."
+from efcheck.train._slot import UNCHANGED, Slot, Unit, check_gradients, first_not_finite
 
 
 def corrected(unit: Unit) -> tuple[list[Tensor], list[Tensor]]:

@@ -57,7 +57,8 @@ def _array(path: Path, dimensions: int) -> np.ndarray:
         raise EfcheckError(f"{path} cannot be read: {error.strerror or error}") from error
     head = 4 + 4 * dimensions
     if len(raw) < head or raw[:4] != bytes((0, 0, 8, dimensions)):
-        raise EfcheckError(f"{path} must be an idx file of bytes with {dimensions} dimensions; its first bytes are {raw[:4].hex()}")
+        told = f"be an idx file of bytes with {dimensions} dimensions"
+        raise EfcheckError(f"{path} must {told}; its first bytes are {raw[:4].hex()}")
     sizes = struct.unpack(f">{dimensions}I", raw[4:head])
     expected = head + int(np.prod(sizes, dtype=object))
     if len(raw) != expected:

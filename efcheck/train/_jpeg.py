@@ -53,6 +53,6 @@ def _part(arrays: Any, part: str) -> tuple[Tensor, Tensor]:
     images = np.empty((len(ends), 32, 32, 3), np.uint8)
     start = 0
     for i, end in enumerate(ends.tolist()):
-        images[i] = Image.open(io.BytesIO(header + raw[start:end] + _END))
+        images[i] = np.asarray(Image.open(io.BytesIO(header + raw[start:end] + _END)))
         start = end
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels

@@ -49,8 +49,10 @@ def build_model(settings: Settings, data: Data, device: torch.device) -> torch.n
     if settings.dropout and "dropout" not in known:
         raise argument_error("--dropout", f"be 0 for {settings.model}, which has none", settings.dropout)
     torch.manual_seed(settings.seed_of("model"))
-    model: torch.nn.Module = build(data.classes, **options).to(device)
-    return model.to(memory_format=torch.channels_last) if settings.channels_last else model
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    model: Any = build(data.classes, **options)
+    found: torch.nn.Module = model.to(device=device, memory_format=layout)  # torch's stubs do not know this form
+    return found
 
 
 def build_optimizer(settings: Settings, model: torch.nn.Module) -> Any:
@@ -68,6 +70,7 @@ def header(settings: Settings, data: Data, model: torch.nn.Module, optimizer: An
         "classes": data.classes,
         "images": [len(data.train_labels), len(data.test_labels)],
         "parameters": sum(p.numel() for p in model.parameters()),
+        "sizes": {name: p.numel() for name, p in model.named_parameters()},
         "milestones": [] if settings.constant_lr else list(schedule.milestones(settings.epochs)),
         "optimizer": algorithms.describe(optimizer),
         "message_bytes": optimizer.message_bytes(),
@@ -116,18 +119,19 @@ def deterministic(settings: Settings) -> Iterator[None]:
     """The same settings give the same bits; torch's global state is as before afterwards."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    guard: Any = torch.utils.deterministic
+    fill = guard.fill_uninitialized_memory
     was, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     flags = cudnn.deterministic, cudnn.benchmark
     try:
         torch.set_num_threads(settings.threads)
         torch.use_deterministic_algorithms(True, warn_only=settings.device == "cuda")
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        guard.fill_uninitialized_memory = False
         cudnn.deterministic, cudnn.benchmark = True, False
         with torch.random.fork_rng(enabled=True):
             yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(was, warn_only=warn)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        guard.fill_uninitialized_memory = fill
         cudnn.deterministic, cudnn.benchmark = flags

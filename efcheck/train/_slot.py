@@ -1,12 +1,12 @@
 r"""One tensor of a step, with its state and the settings of its group, and the arithmetic that all forms share.
 
-    u = g + lambda x                      lambda x only where weight decay is coupled
-    m = beta m + u                        where momentum is before the compressor, else m = u
-    p = e + gamma m,  Delta = C(p)        with feedback
-    p = m,            Delta = gamma C(p)  without; C(gamma m) = gamma C(m) wherever C is positively homogeneous
-    x = (1 - gamma lambda) x              where weight decay is decoupled
-    v = beta v + Delta,  x = x - v        where momentum is after the compressor, else x = x - Delta
-    e = p - Delta
+u = g + lambda x                      lambda x only where weight decay is coupled
+m = beta m + u                        where momentum is before the compressor, else m = u
+p = e + gamma m,  Delta = C(p)        with feedback
+p = m,            Delta = gamma C(p)  without; C(gamma m) = gamma C(m) wherever C is positively homogeneous
+x = (1 - gamma lambda) x              where weight decay is decoupled
+v = beta v + Delta,  x = x - v        where momentum is after the compressor, else x = x - Delta
+e = p - Delta
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from efcheck.errors import ArgumentError, argument_error
 
+UNCHANGED = "Nothing is changed: neither the parameters nor momentum nor memory."
 _WIDE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 
 
@@ -119,5 +120,4 @@ def check_gradients(slots: Sequence[Slot]) -> None:
     if slots:
         sums = [slot.g.sum(dtype=state_dtype(slot.x)) for slot in slots]
         if not bool(torch.isfinite(torch.stack([s.to(torch.float64) for s in sums]).sum())):
-            told = "Nothing is changed: neither the parameters nor momentum nor memory."
-            first_not_finite(((slot, slot.g) for slot in slots), "gradient", told)
+            first_not_finite(((slot, slot.g) for slot in slots), "gradient", UNCHANGED)

@@ -15,7 +15,7 @@ def group(found: Group) -> dict[str, Any]:
     experiment = found.experiment
     order = sorted(found.cells, key=lambda key: (-key[0], ALGORITHMS.index(key[1])))
     return {
-        "label": paper.label(found.run),
+        "label": found.head,
         "setting": _setting(found.run),
         "paper": None if experiment is None else {"tables": experiment.tables, "label": experiment.label},
         "remarks": found.remarks(),

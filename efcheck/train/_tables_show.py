@@ -19,10 +19,10 @@ def show(found: Tables, console: Console | None = None) -> None:
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH)
     for group in found.groups:
-        _print(console, f"{paper.label(group.run)}, {group.run['epochs']} epochs", _main(group), group.remarks())
+        _print(console, group.head, _main(group), group.remarks())
     for tuning in found.tunings:
         _print(console, f"{paper.label(tuning.run)}: learning rates", _rates(tuning), tuning.remarks())
-    for line in found.problems:
+    for line in (*found.problems, *found.refused):
         console.print(Text(line), soft_wrap=True)
 
 

@@ -8,6 +8,7 @@ What is read twice is written once, so a step that meets what is not finite chan
 the device. gamma is read from the device. Addresses go to the device when they change; in a CUDA graph they do not.
 """
 
+# mypy: disable-error-code="import-not-found,untyped-decorator,no-untyped-def"
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -41,7 +42,9 @@ def _corrected(at, row, here, mask, lr, beta, decay, KIND: tl.constexpr, FEEDBAC
 
 
 @triton.jit
-def _sizes(at, blocks, lrs, out, beta, decay, KIND: tl.constexpr, FEEDBACK: tl.constexpr, BEFORE: tl.constexpr, B: tl.constexpr):
+def _sizes(
+    at, blocks, lrs, out, beta, decay, KIND: tl.constexpr, FEEDBACK: tl.constexpr, BEFORE: tl.constexpr, B: tl.constexpr
+):
     """out[block] = sum |p|; blocks: (tensor, first entry, entries of the tensor, vector, group) of each."""
     block = tl.program_id(0)
     row, start, size = tl.load(blocks + block * 5), tl.load(blocks + block * 5 + 1), tl.load(blocks + block * 5 + 2)
@@ -124,7 +127,7 @@ def fits(slots: Sequence[Slot]) -> bool:
 def _dense(slot: Slot) -> bool:
     x = slot.x
     dense = x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
-    return dense and all(t is None or t.stride() == x.stride() for t in (slot.g, slot.e, slot.m))
+    return dense and slot.g.dtype == x.dtype and all(t is None or t.stride() == x.stride() for t in (slot.g, slot.e, slot.m))
 
 
 def step(units: Sequence[Unit], tables: Tables) -> Tensor | None:

@@ -80,16 +80,19 @@ def _growth(values: Column, steps: Column, where: str) -> list[str]:
 
 
 def delta_near_worst(trace: Trace) -> tuple[list[str], list[str]]:
-    """A realised delta at or below 3/d: nearly a one-hot vector, the worst for a scaled sign (Lemma 8)."""
+    """A realised delta at or below 3/d: nearly a one-hot vector, the worst for a scaled sign (Lemma 8). One at or below 0
+    is another thing: C(p) is no nearer to p than 0 is, as with an unscaled sign, and C is no delta-compressor."""
     if trace.get("delta") is None:
         return [], ["whether delta is near its worst: no delta is logged"]
-    sizes = trace.run.get("sizes")
+    least = float(np.nanmin(trace.columns["delta"]))
+    if least <= 0:
+        return [f"no compressor in the paper's sense: delta = {least:.2g} <= 0, ||C(p) - p|| >= ||p||; no bound applies"], []
+    sizes, warnings = trace.sizes, []
     places = [("the whole model", trace.columns["delta"], trace.d)]
-    places += [(f"layer {name}", c["delta"], (sizes or {}).get(name)) for name, c in trace.layers.items()]
-    warnings = []
+    places += [(f"layer {name}", c["delta"], sizes.get(name)) for name, c in trace.layers.items()]
     for name, delta, d in places:
         finite = delta[np.isfinite(delta)]
-        if isinstance(d, int) and d >= _LEAST_D and len(finite) and finite.min() <= _NEAR / d:
+        if d is not None and d >= _LEAST_D and len(finite) and finite.min() <= _NEAR / d:
             warnings.append(f"delta is near its worst in {name}: {finite.min():.2g} against 1/d = {1 / d:.2g}")
     blind = [] if trace.d else ["whether delta is near 1/d: the number of parameters d is not logged"]
     if trace.layers and not sizes:
@@ -113,12 +116,12 @@ def one_layer_dominates(trace: Trace) -> tuple[list[str], list[str]]:
     found = shares(trace)
     if len(found) < 3:
         return [], ["whether a layer dominates the memory: no ||e|| of three or more layers is logged"]
-    sizes, warnings = trace.run.get("sizes"), []
+    sizes, warnings = trace.sizes, []
     for name, share in found.items():
         last = share[-max(1, trace.rows // 3) :]
         if not np.isfinite(last).any() or np.nanmedian(last) <= _SHARE:
             continue
-        part = sizes[name] / sum(sizes.values()) if isinstance(sizes, dict) and name in sizes else None
+        part = sizes[name] / sum(sizes.values()) if sizes else None
         if part is None or np.nanmedian(last) > 2 * part:
             told = "its size is not logged" if part is None else f"{100 * part:.0f} % of the parameters"
             warnings.append(f"layer {name} dominates the memory: {100 * np.nanmedian(last):.0f} % of ||e||^2 ({told})")

@@ -38,7 +38,7 @@ def write(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()  # torch.save into the file itself would turn a full disk into an error without a reason
     torch.save(state, buffer)
     zipped = buffer.getbuffer()
-    if zipped[-2:] != b"\0\0":
+    if bytes(zipped[-2:]) != b"\0\0":
         raise AssertionError("torch.save ended its zip in another way than with an empty comment")
     length = _COMMENT.to_bytes(2, "little")
     digest = hashlib.sha256(zipped[:-2])

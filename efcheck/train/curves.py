@@ -8,6 +8,7 @@ is, and says in the picture what it shows. The printed test accuracies stand at 
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from efcheck import content, figure
 from efcheck.errors import argument_error
@@ -30,6 +32,7 @@ LABELS = {
     "test_accuracy": "test accuracy, %",
 }
 _MOST = 4  # columns
+_LINE = 120  # letters of 6 points in 6.75 inches
 _DATA = ("cifar10", "cifar10-jpeg", "cifar100", "fashion-mnist")  # nearest last resort last
 _MODELS = ("vgg19", "resnet18", "cnn")
 
@@ -109,16 +112,9 @@ def _comparable(group: Group, experiment: paper.Experiment, batch: int, algorith
 
 def note(group: Group, experiment: paper.Experiment) -> str:
     """ "A small CNN on Fashion-MNIST, 10 epochs, 3 seeds. The paper: ResNet18 on CIFAR-100, 200 epochs" """
-    seeds = sorted({len(cell.logs) for cell in group.cells.values() if cell.logs})
-    count = "-".join(str(n) for n in (seeds[:1] + seeds[-1:] if len(seeds) > 1 else seeds))
-    limit = group.run.get("limit_train")
-    shown = paper.label(group.run)
-    told = f"{shown[:1].upper()}{shown[1:]}, {group.run['epochs']} epochs, {count} seed{'s' * (count != '1')}"
-    if limit is not None:
-        told += f", {limit} images"
     if group.experiment == experiment and not paper.differences(group.run):
-        return f"{told}, as in the paper"
-    return f"{told}. The paper: {experiment.label}, {paper.EPOCHS} epochs"
+        return f"{group.head}, as in the paper"
+    return f"{group.head}. The paper: {experiment.label}, {paper.EPOCHS} epochs"
 
 
 def mean_and_deviation(values: Any) -> tuple[Any, Any]:
@@ -161,15 +157,18 @@ def draw(axes: Sequence[Axes], data: Mapping[str, Any]) -> None:
             _limits(ax, data[metric][j], metric)
             if metric == "test_accuracy":
                 _marks(ax, data["paper"][j], data["algorithms"])
-            ax.set_xlim(0, int(data["epochs"]))
+            ax.set_xlim(0, 1.03 * int(data["epochs"]))  # the last markers whole
+            ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             if i == len(metrics) - 1:
                 ax.set_xlabel(f"epoch, batch size {batch}")
             if j == 0:
                 ax.set_ylabel(LABELS[metric])
     handles = {label: handle for ax in grid.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     drawing.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=len(handles))
-    drawing.text(0.005, 0.003, _words(data), fontsize=6, ha="left", va="bottom")
-    drawing.get_layout_engine().set(rect=(0, 0.16 / drawing.get_figheight(), 1, 1 - 0.16 / drawing.get_figheight()))
+    words = textwrap.wrap(_words(data), _LINE)
+    drawing.text(0.005, 0.003, "\n".join(words), fontsize=6, ha="left", va="bottom")
+    part = (0.05 + 0.11 * len(words)) / drawing.get_figheight()  # inches for a line of 6 points
+    drawing.get_layout_engine().set(rect=(0, part, 1, 1 - part))
 
 
 def _words(data: Mapping[str, Any]) -> str:

@@ -62,7 +62,8 @@ def load(name: str, folder: str | Path, download: bool = False) -> Data:
 
         _cifar.download(name, folder)
     if not folder.is_dir():
-        raise EfcheckError(f"{folder} must be the folder that holds {name}; got {'a file' if folder.exists() else 'nothing there'}")
+        got = "a file" if folder.exists() else "nothing there"
+        raise EfcheckError(f"{folder} must be the folder that holds {name}; got {got}")
     return READERS[name](folder)
 
 

@@ -4,11 +4,14 @@ Lemma 3 is the one that can be compared with a log:  E||e_t||^2 <= 4 (1 - delta)
 
     gamma   the largest learning rate so far: with gamma_t <= gamma the proof is the same
     sigma   the largest ||g|| that is logged, over 1 - beta where momentum comes before the compressor: ||m|| <= sigma/(1-beta)
-    delta   the smallest that is logged; and 1/d, what Lemma 8 guarantees for the scaled sign
+    delta   the smallest that is logged; and what Lemma 8 guarantees for the scaled sign, 1/max_i d_i: it is applied tensor by
+            tensor, sum_i ||C(p_i) - p_i||^2 = sum_i (1 - phi(p_i)) ||p_i||^2 <= (1 - min_i 1/d_i) ||p||^2
 
-A log has means over a few steps of an epoch where the lemma speaks of every step: the comparison is an estimate, and a ratio
-below 1 says that a hypothesis fails between the logged steps, not that the lemma does. Ratios are of norms: root of the bound
-over ||e||. Without ||g|| the least sigma is given that does not contradict the lemma.
+A row of `efcheck train` has means over a few steps of an epoch, where the lemma speaks of every step. The mean of ||g|| is at
+most the root of the mean of ||g||^2, and the least mean delta at least the least delta: sigma and 1 - delta come out too
+small, and with them the bound. The comparison is an estimate, and a ratio below 1 says that a hypothesis fails between the
+logged steps, not that the lemma does. Ratios are of norms: root of the bound over ||e||. Without ||g|| the least sigma is
+given that does not contradict the lemma.
 """
 
 from __future__ import annotations
@@ -86,8 +89,9 @@ def diagnose(trace: Trace) -> Diagnosis:
     applied, curves, remarks = _lemma_3(trace)
     for found in applied:
         if found.least_ratio < 1 and found.delta_from == "logged":
+            times = f"{1 / found.least_ratio:.3g} times it" if found.least_ratio else "which is 0"
             warnings.append(
-                f"||e|| is above Lemma 3's {found.form} bound, {1 / found.least_ratio:.3g} times it: delta, ||g|| or the rate "
+                f"||e|| is above Lemma 3's {found.form} bound, {times}: delta, ||g|| or the rate "
                 "is worse between the logged steps than in them"
             )
     warnings += _not_lemma_8(trace)
@@ -103,13 +107,14 @@ def _lemma_3(trace: Trace) -> tuple[list[Applied], dict[str, Column], list[str]]
         return [], {}, ["Lemma 3 says nothing here: there is no memory in the log (||e|| = 0, or not logged)."]
     if lr is None or delta is None:
         return [], {}, ["Lemma 3 cannot be compared: it needs the learning rate and delta."]
-    gamma, t = np.fmax.accumulate(lr), np.round(trace.columns["step"])
-    if trace.by_epoch:
-        t = np.full(trace.rows, _FOREVER)
-    least = float(np.nanmin(delta))
+    if not np.nanmax(lr) > 0:
+        return [], {}, ["Lemma 3 cannot be compared: it needs a learning rate > 0."]
+    gamma = np.fmax.accumulate(np.where(np.isfinite(lr), lr, np.nan))
+    gamma = np.where(gamma > 0, gamma, np.nanmax(lr))  # before the first that is logged
+    t = np.full(trace.rows, _FOREVER) if trace.by_epoch else np.round(trace.columns["step"])
     sigma, remarks = _sigma(trace)
-    deltas = {"logged": least} | ({"1/d": 1 / trace.d} if trace.d else {})
     applied, curves = [], {}
+    deltas = {"logged": float(np.nanmin(delta))} | _guaranteed(trace)
     for origin, value in deltas.items():
         if not 0 < value <= 1:
             remarks.append(f"Lemma 3 needs delta in (0, 1]; {origin}: {value:g}.")
@@ -127,25 +132,41 @@ def _lemma_3(trace: Trace) -> tuple[list[Applied], dict[str, Column], list[str]]
             bound = np.sqrt(np.asarray(side(**{letter: given[letter] for letter in side.letters})))
             there = np.isfinite(e) & (e > 0)
             ratio = bound[there] / e[there]
-            curves[f"{form}, delta = {value:.2g}"] = bound
+            curves[f"{form}, $\\delta$ = {value:.2g} ({origin})"] = bound
             applied.append(Applied(form, value, origin, float(bound[-1]), float(ratio.min()), float(np.median(ratio))))
     return applied, curves, remarks
+
+
+def _guaranteed(trace: Trace) -> dict[str, float]:
+    """Lemma 8 for the scaled sign: 1/d of the largest tensor, or of the model where it is not compressed by tensors."""
+    if not str(trace.optimizer.get("compressor")).startswith("ScaledSign"):
+        return {}
+    if trace.optimizer.get("granularity") == "tensor" and trace.sizes:
+        return {"1/max d_i": 1 / max(trace.sizes.values())}
+    return {"1/d": 1 / trace.d} if trace.d else {}
 
 
 def _sigma(trace: Trace) -> tuple[float | None, list[str]]:
     """The largest logged ||g||, over 1 - beta with momentum before the compressor; remarks on what it leaves out."""
     g = trace.get("g_norm")
-    if g is None:
+    if g is None or not np.nanmax(g) > 0:
         return None, []
-    optimizer = trace.run.get("optimizer") or {}
-    beta = optimizer.get("momentum", 0.0) if optimizer.get("momentum_at", "before") == "before" else 0.0
+    found = trace.optimizer
+    beta = _number(found.get("momentum")) if found.get("momentum_at") == "before" else 0.0
     sigma = float(np.nanmax(g)) / (1 - beta)
-    remarks = [f"sigma = {sigma:.3g}: the largest logged ||g||" + (f" over 1 - beta, beta = {beta:g}." if beta else ".")]
-    if optimizer.get("weight_decay"):
-        remarks.append(
-            "Weight decay adds to g before the compressor; where ||g|| is logged without it, sigma is a little larger."
-        )
+    what = "the largest mean of ||g|| over the measured steps of an epoch" if trace.run else "the largest logged ||g||"
+    remarks = [f"sigma = {sigma:.3g}: {what}" + (f" over 1 - beta, beta = {beta:g}." if beta else ".")]
+    if trace.run:
+        remarks.append("Means understate sigma and 1 - delta, and with them the bound: an estimate.")
+    decay = _number(found.get("weight_decay"))
+    if decay and found.get("weight_decay_at") == "coupled":
+        remarks.append(f"Weight decay is not in that ||g||: sigma is larger by at most {decay / (1 - beta):g} ||x||.")
     return sigma, remarks
+
+
+def _number(value: Any) -> float:
+    """Momentum or weight decay; 0 for what is no number in [0, 1)."""
+    return float(value) if isinstance(value, int | float) and 0 <= value < 1 else 0.0
 
 
 def _not_lemma_8(trace: Trace) -> list[str]:
@@ -163,10 +184,16 @@ def _not_lemma_8(trace: Trace) -> list[str]:
 
 def _not_applied(trace: Trace) -> dict[str, str]:
     """Every other bound of the paper, and why this run does not meet its hypotheses."""
+    found = trace.optimizer
+    if found.get("feedback") is False:
+        why = "is for error feedback, which this run has not"
+        bare = f"is for SGD, without compressor and momentum; here {found.get('compressor')}, beta = {found.get('momentum')}"
+        feedback = dict.fromkeys(("theorem-2", "remark-4", "remark-5", "theorem-3", "remark-6", "remark-10"), why)
+        return feedback | dict.fromkeys(("remark-4-sgd", "remark-6-sgd"), f"{bare}; and it needs L, or a convex f")
     lr, delta = trace.get("lr"), trace.get("delta")
     steps = int(trace.columns["step"][-1])
     gamma = "?" if lr is None else f"{np.nanmax(lr):g}"
-    least = "?" if delta is None else f"{np.nanmin(delta):.3g}"
+    least = f"{np.nanmin(delta):.3g}" if delta is not None and np.nanmin(delta) > 0 else "?"
     sigma = _sigma(trace)[0]
     T = "?" if trace.by_epoch else str(steps)
     told = f"T={T} gamma={gamma} delta={least} sigma={'?' if sigma is None else f'{sigma:.3g}'}"
@@ -186,10 +213,6 @@ def _not_applied(trace: Trace) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    return (
-        None
-        if isinstance(value, float) and not np.isfinite(value)
-        else float(value)
-        if isinstance(value, np.floating)
-        else value
-    )
+    if not isinstance(value, float):  # np.float64 is one
+        return value
+    return float(value) if np.isfinite(value) else None

@@ -5,13 +5,14 @@
     ...
 
 A number that is not finite is null (or NaN): the run has diverged there; so has one whose first line has "stopped", the
-reason, which experiments/run.py writes. Nothing here needs torch.
+reason, which experiments/run.py writes. A file is read line by line, once. Nothing here needs torch.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ NAMES = {"sgdm": "SGDM", "scaled-signsgd": "scaled signSGD", "signsgdm": "signSG
 METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 _WORDS = ("data", "model", "algorithm")
 _WHOLE = ("batch_size", "epochs", "seed")
+_CLOCK = ("seconds", "images_per_second")  # all that may differ between two files of one run
 # Runs that differ in one of these answer different questions: they are never averaged.
 _SETTING = (
     "data", "model", "epochs", "milestones", "constant_lr", "limit_train", "limit_test", "dropout", "augment",
@@ -70,16 +72,20 @@ class Log:
 
     @property
     def diverged(self) -> int | None:
-        """The first epoch with a loss that is not finite, or in which the run was stopped for it; None if there is none."""
-        losses = np.isfinite(self.values("train_loss")) & np.isfinite(self.values("test_loss"))
-        if losses.all():
+        """The first epoch with a metric that is not finite, or in which the run was stopped for it; None if there is none."""
+        finite = np.all([np.isfinite(self.values(key)) for key in METRICS], axis=0)
+        if finite.all():
             return len(self.rows) + 1 if "stopped" in self.run else None
-        return int(np.argmin(losses)) + 1
+        return int(np.argmin(finite)) + 1
 
     def values(self, key: str) -> NDArray[np.float64]:
         """One number of each epoch, (epochs,); NaN where it is absent or not finite."""
-        found = [row.get(key) for row in self.rows]
-        return np.array([float(v) if isinstance(v, int | float) and not isinstance(v, bool) else math.nan for v in found])
+        return np.array([number(row.get(key)) for row in self.rows])
+
+    def same_numbers(self, other: Log) -> bool:
+        """Whether they agree in every epoch that both have, but for the clock."""
+        pairs = zip(self.rows, other.rows, strict=False)
+        return all(_without_clock(a) == _without_clock(b) for a, b in pairs)
 
     def problems(self) -> list[str]:
         """One line for each thing that a reader of its numbers must know."""
@@ -87,7 +93,7 @@ class Log:
         if self.cut:
             lines.append(f"{self.path}:{len(self.rows) + 2}: the last line is cut off (a run in progress, or killed); left out")
         if self.diverged is not None:
-            why = self.run.get("stopped", f"the loss of epoch {self.diverged} is not finite")
+            why = self.run.get("stopped", f"a loss or an accuracy of epoch {self.diverged} is not finite")
             lines.append(f"{self.path}:{min(self.diverged, len(self.rows)) + 1}: diverged: {why}; left out")
         elif not self.complete:
             lines.append(f"{self.path}:{len(self.rows) + 1}: unfinished: {len(self.rows)} of {self.run['epochs']} epochs")
@@ -102,25 +108,31 @@ def read(path: Path) -> Log:
     EfcheckError
         In one line with FILE:LINE, for a line that is not what a run writes. A cut last line is no error.
     """
+    run: dict[str, Any] | None = None
+    rows: list[dict[str, Any]] = []
+    cut = False
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8-sig") as file:  # a byte order mark is no part of the first line
+            for number, line in enumerate(file, start=1):
+                if cut := not line.endswith("\n") and not _is_json(line):  # only the last line can lack its end
+                    break
+                found = _parsed(path, number, line.removesuffix("\n"))
+                if run is None:
+                    run = _header(path, found)
+                else:
+                    rows.append(_row(path, number - 1, found, run))
     except (OSError, UnicodeDecodeError) as error:
         raise EfcheckError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-    lines = text.split("\n")
-    cut = lines.pop() != ""  # a whole file ends with a newline
-    if cut and _is_json(text.rpartition("\n")[2]):
-        lines, cut = text.split("\n"), False
-    if not lines:
+    if run is None:
         raise EfcheckError(f"{path}:1: must be a run's first line; got nothing whole")
-    run = _header(path, _parsed(path, 1, lines[0]))
-    rows = tuple(_row(path, i, _parsed(path, i + 1, line), run) for i, line in enumerate(lines[1:], start=1))
-    return Log(path, run, rows, cut)
+    return Log(path, run, tuple(rows), cut)
 
 
-def find(folder: Path) -> tuple[list[Log], list[str]]:
-    """Every run under a folder (or in that file), in the order of their paths, and a line for each file that is not one.
+def find(folder: Path) -> tuple[list[Log], list[str], list[str]]:
+    """Every run under a folder (or in that file), in the order of their paths; remarks; a line for each refused file.
 
-    Of two files with the same run the one with more epochs counts; a line says so.
+    Refused are files that are not what a run writes, that are named as another run, and the second of two files that tell
+    different numbers of one run. Of two files with the same numbers the one with more epochs counts; a remark says so.
 
     Raises
     ------
@@ -130,20 +142,33 @@ def find(folder: Path) -> tuple[list[Log], list[str]]:
     if not folder.exists():
         raise argument_error("results", "be a folder with metrics.jsonl files", f"{folder}, which is not there")
     logs: dict[Any, Log] = {}
-    lines: list[str] = []
+    remarks: list[str] = []
+    refused: list[str] = []
     for path in sorted(folder.rglob("*.jsonl")) if folder.is_dir() else [folder]:
         try:
-            log = read(path)
+            log = _named(read(path))
         except EfcheckError as error:
-            lines.append(str(error))
+            refused.append(str(error))
             continue
         key = (log.setting, log.name, float(log.run["lr"]))
+        if key in logs and not log.same_numbers(logs[key]):
+            refused.append(f"{path}:1: the same run as {logs[key].path} with other numbers; left out")
+            continue
         if key in logs:
             kept, left = sorted((logs[key], log), key=lambda found: -len(found.rows))
-            lines.append(f"{left.path}:1: the same run as {kept.path}, which has as many epochs or more; left out")
+            remarks.append(f"{left.path}:1: the same run as {kept.path}, which has as many epochs or more; left out")
             log = kept
         logs[key] = log
-    return sorted(logs.values(), key=lambda log: str(log.path)), lines
+    return sorted(logs.values(), key=lambda log: str(log.path)), remarks, refused
+
+
+def _named(log: Log) -> Log:
+    """The log, if its file or, for metrics.jsonl, its folder is not named as another run."""
+    name = log.path.parent.name if log.path.name == "metrics.jsonl" else log.path.stem
+    named = re.match(rf"(?:{'|'.join(ALGORITHMS)})-b\d+-s\d+(?=$|-lr)", name)
+    if named and named[0] != log.name:
+        raise EfcheckError(f"{log.path}:1: must be the run that its name says, {named[0]}; got {log.name}")
+    return log
 
 
 def _header(path: Path, line: Any) -> dict[str, Any]:
@@ -158,7 +183,7 @@ def _header(path: Path, line: Any) -> dict[str, Any]:
             raise EfcheckError(f"{path}:1: `{key}` must be a whole number; got {_short(run.get(key))}")
     if run["algorithm"] not in ALGORITHMS:
         raise EfcheckError(f"{path}:1: `algorithm` must be one of {', '.join(ALGORITHMS)}; got {_short(run['algorithm'])}")
-    if not isinstance(run.get("lr"), int | float) or isinstance(run["lr"], bool) or not 0 < run["lr"] < math.inf:
+    if not 0 < number(run.get("lr")) < math.inf:
         raise EfcheckError(f"{path}:1: `lr` must be a number > 0; got {_short(run.get('lr'))}")
     return run
 
@@ -174,7 +199,9 @@ def _row(path: Path, epoch: int, row: Any, run: dict[str, Any]) -> dict[str, Any
         value = row.get(key, "nothing")
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise EfcheckError(f"{where}: `{key}` must be a number or null; got {_short(value)}")
-        if key.endswith("accuracy") and value is not None and not (0 <= value <= 1 or math.isnan(value)):
+        if key.endswith("loss") and value is not None and value < 0:
+            raise EfcheckError(f"{where}: `{key}` must be >= 0, as a cross-entropy is; got {_short(value)}")
+        if key.endswith("accuracy") and value is not None and not (0 <= value <= 1 or value != value):
             raise EfcheckError(f"{where}: `{key}` must be a share in [0, 1]; got {_short(value)}")
     return row
 
@@ -182,16 +209,30 @@ def _row(path: Path, epoch: int, row: Any, run: dict[str, Any]) -> dict[str, Any
 def _parsed(path: Path, number: int, text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise EfcheckError(f"{path}:{number}: must be JSON; got {_short(text)}") from None
 
 
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
+
+
+def number(value: Any) -> float:
+    """A JSON number; NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return math.inf
+
+
+def _without_clock(row: dict[str, Any]) -> str:
+    return json.dumps({key: value for key, value in row.items() if key not in _CLOCK}, sort_keys=True)
 
 
 def _short(value: object) -> str:

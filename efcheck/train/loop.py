@@ -61,6 +61,7 @@ class Run:
         self.tally = metrics.Tally(self.device)
         n = len(self.data.train_labels)
         self.steps = -(-n // settings.batch_size)
+        self.total = settings.epochs * self.steps
         self._measured = metrics.measured_steps(self.steps)
 
     @property
@@ -92,22 +93,30 @@ class Run:
         self._watch.look()
 
     def _begin_epoch(self) -> torch.Tensor:
-        """Set the learning rate and the generators; the order of this epoch's images."""
+        """Set the generators; the order of this epoch's images."""
         s, epoch = self.settings, self.epoch
         if self.step == 0:
-            if s.official_resume and not s.constant_lr and epoch - 1 in schedule.milestones(s.epochs) and self.best:
-                self.model.load_state_dict(self.best["model"])
-                self.optimizer = self._new_optimizer()
             torch.manual_seed(s.seed_of("dropout", epoch))
-        lr = schedule.learning_rate(s.lr, epoch, s.epochs, s.constant_lr)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
         n = len(self.data.train_labels)
         self._batches.begin_epoch(n, torch.Generator().manual_seed(s.seed_of("augment", epoch)))
         order = torch.randperm(n, generator=torch.Generator().manual_seed(s.seed_of("order", epoch)))
         return order.to(self.device)
 
+    def _rate(self, done: int) -> float:
+        """The learning rate of the step after `done` others."""
+        return schedule.learning_rate(self.settings.lr, done, self.total, self.settings.constant_lr)
+
+    def _begin_step(self) -> None:
+        """Set the learning rate; where it has just fallen, official_resume goes back to the best weights so far."""
+        rate = self._rate(self.done)
+        if self.settings.official_resume and self.best and rate < self._rate(self.done - 1):
+            self.model.load_state_dict(self.best["model"])
+            self.optimizer = self._new_optimizer()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
     def _one_step(self, index: torch.Tensor) -> None:
+        self._begin_step()
         images, labels = self._batches(index), self.data.train_labels[index]
         self.optimizer.zero_grad(set_to_none=True)
         scores, loss = self._scores_and_loss(images, labels)
@@ -146,8 +155,8 @@ class Run:
         self._end_epoch(tally)
 
     def _end_epoch(self, test: metrics.Tally) -> None:
-        lr, done = float(self.optimizer.param_groups[0]["lr"]), self.done
-        row = {"epoch": self.epoch, "step": done, "lr": lr, **self.tally.means("train"), **test.means("test")}
+        done, first = self.done, self.done - self.steps
+        row = {"epoch": self.epoch, "step": done, "lr": self._rate(first), **self.tally.means("train"), **test.means("test")}
         row |= self.tally.measures()
         row["bits"] = 8 * self.header["message_bytes"] * done
         row["seconds"] = self.tally.seconds
@@ -241,12 +250,12 @@ def _one_epoch(run: Run, keeper: Keeper, stop: StopSign, progress: Progress) -> 
     for _ in run.one_epoch():
         now = time.perf_counter()
         tally.seconds, before = tally.seconds + now - before, now
+        progress(run.epoch, run.step, run.steps, None)
         if stop.signum is not None or keeper.due:
             run.look()
             keeper.save(run.state())
         if stop.signum is not None:
             raise Stopped(stop.signum)
-        progress(run.epoch, run.step, run.steps, None)
 
 
 def _resume(run: Run, keeper: Keeper, tell: Callable[[str], None]) -> None:

@@ -81,9 +81,15 @@ class Run:
 
     def matches(self, run: Mapping[str, Any]) -> bool:
         """Whether the first line of a result file is this run's, up to rounding of the rate and where it was computed."""
+        return not self.differences(run)
+
+    def differences(self, run: Mapping[str, Any]) -> list[str]:
+        """ "epochs 5 instead of 4": in what the first line of a result file is not this run's, as far as it tells."""
         told = {key: value for key, value in self.settings().items() if key in run and key not in ("device", "threads", "lr")}
-        same = all(run[key] == value for key, value in told.items())
-        return same and math.isclose(run["lr"], self.lr, rel_tol=1e-9)
+        found = [f"{key} {run[key]} instead of {value}" for key, value in told.items() if run[key] != value]
+        if not math.isclose(run["lr"], self.lr, rel_tol=1e-9):
+            found.append(f"lr {run['lr']:g} instead of {self.lr:g}")
+        return found
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,9 @@ def load(path: Path) -> Manifest:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise EfcheckError(f"{path}: must be TOML; {error}") from None
     try:
-        return _manifest(path.stem, told)
+        found = _manifest(path.stem, told)
+        _distinct(found)
+        return found
     except ArgumentError as error:
         raise EfcheckError(f"{path}: {error}") from None
 
@@ -164,6 +172,14 @@ def _manifest(name: str, told: dict[str, Any]) -> Manifest:
         tuple(integer("batch_sizes", b, 1) for b in told["batch_sizes"]), tuple(integer("seeds", s, 0) for s in told["seeds"]),
         integer("epochs", told["epochs"], 1), told["constant_lr"], _rates(told), _options(told.get("options", {})),
     )  # fmt: skip
+
+
+def _distinct(manifest: Manifest) -> None:
+    """A name is a run's folder: a fine grid would give two rates one name, to two digits."""
+    names = [run.name for run in manifest.runs()]
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise argument_error("grid", "have rates that differ in two digits", f"two runs named {twice}", "Lower grid.count.")
 
 
 def _rates(told: dict[str, Any]) -> dict[str, tuple[float, ...]]:

@@ -5,11 +5,11 @@
      "delta", "e_norm", "g_norm", "layers": {name: {"density_g", "density_p", "delta", "e_norm", "g_norm"}}, "bits",
      "seconds", "images_per_second"}
 
-Accuracies are shares in [0, 1]. The training loss and accuracy are means over the epoch's images, each under the weights
-of its own step (a running mean, with the augmentation), those of the test over all test images at the epoch's end. The
-densities, delta, ||e|| and ||g|| are means over at most 16 evenly spread steps of the epoch. `bits` were sent since the start.
-`seconds` is the time the epoch took with everything in it, `images_per_second` counts the training steps alone; these
-two depend on the clock, and nothing else does.
+`lr` is the learning rate of the epoch's first step, its largest. Accuracies are shares in [0, 1]. The training loss and
+accuracy are means over the epoch's images, each under the weights of its own step (a running mean, with the augmentation),
+those of the test over all test images at the epoch's end. The densities, delta, ||e|| and ||g|| are means over at most 16
+evenly spread steps of the epoch. `bits` were sent since the start. `seconds` is the time the epoch took with everything in
+it, `images_per_second` counts the training steps alone; these two depend on the clock, and nothing else does.
 """
 
 from __future__ import annotations

@@ -65,7 +65,8 @@ class EFSGD(torch.optim.Optimizer):
     for float16 and bfloat16; there x - e is the virtual iterate up to the rounding of x.
 
     A gradient that is not finite raises NonFiniteError before anything is written, on a CPU. On an accelerator nobody waits
-    for the device: such a step changes nothing and is counted; `skipped_steps` reads the count.
+    for the device: such a step changes nothing and is counted; `skipped_steps` reads the count. Where the gradients are finite
+    but p overflows, "eager" and "compiled" raise it too, but in place: x is left, memory and momentum of that tensor are not.
 
     Examples
     --------
@@ -125,7 +126,7 @@ class EFSGD(torch.optim.Optimizer):
         return self.param_groups[0]["compressor"]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; `closure`, if given, computes the gradients and returns the loss, which is returned.
 
         Raises NonFiniteError for a gradient that is not finite, ArgumentError for a sparse one.
@@ -135,7 +136,7 @@ class EFSGD(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         units = self._units(create=True)
-        self._run.step(units, [self._rng(unit[0].group) for unit in units])
+        self._run.step(units, lambda: [self._rng(unit[0].group) for unit in units])
         for group in self.param_groups:
             group["steps"] += 1
         return loss
@@ -182,6 +183,15 @@ class EFSGD(torch.optim.Optimizer):
     def skipped_steps(self) -> int:
         """How many steps on an accelerator met a gradient that was not finite; waits for the device."""
         return self._run.skipped()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copy and pickle; what the forms keep between steps is made anew."""
+        return {**super().__getstate__(), "granularity": self.granularity, "form": self.form, "algorithm": self.algorithm}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "form" in state:
+            self._run = _forms.Forms(self.form)
 
     def state_dict(self) -> dict[str, Any]:
         """As torch's, with the compressors in words: torch.load reads it with its defaults."""

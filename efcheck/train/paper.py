@@ -90,6 +90,19 @@ def label(run: dict[str, Any]) -> str:
     return f"{MODELS.get(run['model'], run['model'])} on {data}"
 
 
+def described(run: dict[str, Any], seeds: str) -> str:
+    """ "A small CNN on Fashion-MNIST, 4 epochs, 3 seeds, the first 15,000 training images only"."""
+    shown = label(run)
+    epochs = f"{run['epochs']} epoch{'s' * (run['epochs'] != 1)}"
+    return ", ".join([shown[:1].upper() + shown[1:], epochs, f"{seeds} seed{'s' * (seeds != '1')}", *limits(run)])
+
+
+def limits(run: dict[str, Any]) -> list[str]:
+    """Of how few images it is, in words."""
+    parts = (("limit_train", "training"), ("limit_test", "test"))
+    return [f"{run[key]:,} {images} images only" for key, images in parts if isinstance(run.get(key), int)]
+
+
 def differences(run: dict[str, Any], epochs: int = EPOCHS) -> list[str]:
     """In what this run departs from the nearest of the paper's, in words; empty if in nothing that the log can tell."""
     found = []
@@ -99,9 +112,7 @@ def differences(run: dict[str, Any], epochs: int = EPOCHS) -> list[str]:
         found.append(f"{run['epochs']} epochs instead of {epochs}")
     elif epochs == EPOCHS and list(run.get("milestones") or []) != MILESTONES:
         found.append(f"the rate drops after {run.get('milestones')} instead of {MILESTONES}")
-    for key, images in (("limit_train", "training"), ("limit_test", "test")):
-        if run.get(key) is not None:
-            found.append(f"{run[key]} {images} images only")
+    found += limits(run)
     if run.get("augment") is False:
         found.append("no crops and flips")
     if run.get("official_resume"):

@@ -1,6 +1,9 @@
-"""The learning rate of each epoch, and where the paper's runs start (Sections 6.1, A.3).
+"""The learning rate of each step, and where the paper's runs start (Sections 6.1, A.3).
 
-    lr_t = lr / 10^(number of milestones before epoch t),   milestones (E/2, 3E/4) of E epochs, rounded up
+    lr_t = lr / 10^(how many of S/2, 3S/4 are <= t),   step t = 0..S-1 of the run's S
+
+With 200 epochs that is after epochs 100 and 150, as in the paper. A shorter run has the same shape, down to a single epoch,
+whose rate falls within it.
 """
 
 from __future__ import annotations
@@ -16,26 +19,37 @@ _TUNED = {  # Table 2; the small network is not in the paper: tuned on the same 
 }
 
 
-def milestones(epochs: int) -> tuple[int, int]:
-    """The last epoch of each of the first two learning rates, counted from 1: half and three quarters, rounded up.
-
-    A run of one epoch never drops its learning rate.
+def milestones(epochs: int) -> tuple[float, float]:
+    """After how many epochs the learning rate falls: half and three quarters of them, whole numbers or not.
 
     >>> milestones(200), milestones(5), milestones(1)
-    ((100, 150), (3, 4), (1, 1))
+    ((100, 150), (2.5, 3.75), (0.5, 0.75))
     """
-    epochs = integer("epochs", epochs, 1)
-    return -(-epochs // 2), -(-3 * epochs // 4)
+    half, three_quarters = integer("epochs", epochs, 1) / 2, 3 * epochs / 4
+    return _whole(half), _whole(three_quarters)
 
 
-def learning_rate(lr: float, epoch: int, epochs: int, constant: bool = False) -> float:
-    """The learning rate of an epoch in 1..epochs; `constant` is A.3's tuning.
+def falls(steps: int) -> tuple[int, int]:
+    """The first steps, counted from 0, of the second and of the third learning rate of a run of `steps` steps.
 
-    >>> [learning_rate(1.0, t, 200) for t in (1, 100, 101, 150, 151, 200)]
+    >>> falls(8), falls(3), falls(1)
+    ((4, 6), (2, 3), (1, 1))
+    """
+    return -(-steps // 2), -(-3 * steps // 4)
+
+
+def learning_rate(lr: float, step: int, steps: int, constant: bool = False) -> float:
+    """The learning rate of a step in 0..steps-1; `constant` is A.3's tuning.
+
+    >>> [learning_rate(1.0, t, 20) for t in (0, 9, 10, 14, 15, 19)]
     [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]
     """
-    drops = 0 if constant else sum(epoch > last for last in milestones(epochs))
-    return lr / 10**drops
+    return lr if constant else lr / 10.0 ** sum(step >= first for first in falls(steps))
+
+
+def _whole(value: float) -> float:
+    """An int where it is one, as it is then written in a run's first line."""
+    return int(value) if value == int(value) else value
 
 
 def default_rate(algorithm: str, model: str, batch_size: int) -> float:

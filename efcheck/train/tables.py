@@ -7,9 +7,10 @@ a_s(t): the test accuracy in percent of the run with seed s after epoch t; T its
     mean of best   mean_s max_t a_s(t)
 
 The deviation is over the seeds with n - 1, of what the mean is over (for "best of mean" of the a_s(t) at that t); none for one
-seed. The gap is the reading of an algorithm minus that of SGDM, in percentage points. Runs are averaged only if they
-differ in nothing but the seed; a cell with unfinished runs and no finished one is read up to the last epoch that all of them
-have, says so, and has a gap only if SGDM's cell has as many epochs.
+seed. The paper's tables print the second reading alone, without a deviation. The gap is the reading of an algorithm minus
+that of SGDM, in percentage points. Runs are averaged only if they differ in nothing but the seed; a cell with unfinished
+runs and no finished one is read up to the last epoch that all of them have, says so, and has a gap only if SGDM's cell has as
+many epochs.
 
 Source: Tables 1 to 4 with captions; Sections 6.1 and A.3.
 """
@@ -85,6 +86,12 @@ class Group:
             return None
         return cell.readings[name].mean - base.readings[name].mean
 
+    @property
+    def head(self) -> str:
+        """ "VGG19 on CIFAR-10, 200 epochs, 2-3 seeds": network, data and runs in words."""
+        seeds = sorted({len(cell.logs) for cell in self.cells.values() if cell.logs}) or [0]
+        return paper.described(self.run, "-".join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1]))))
+
     def remarks(self) -> list[str]:
         """What it is, compared with the paper, and what is missing: sentences."""
         apart = paper.differences(self.run)
@@ -92,11 +99,14 @@ class Group:
         if seeds < paper.SEEDS:
             apart.append(f"{seeds} replication{'s' if seeds > 1 else ''} instead of {paper.SEEDS}")
         if self.experiment is None:
-            told = "Not an experiment of the paper: its numbers are not comparable."
+            told = "No experiment of the paper has this network on this data: its numbers are not comparable."
         elif apart:
             told = f"Not the paper's {self.experiment.tables} as run there: {'; '.join(apart)}."
         else:
             told = f"The paper's {self.experiment.tables}, in all that the logs tell."
+        finals = [cell.readings["final"].mean for cell in self.cells.values() if cell.epochs]
+        if finals and min(finals) == 100:
+            told += " Every last test accuracy is 100 %: this test tells nothing apart (images of one class?)."
         return [told, *self.missing]
 
 
@@ -156,14 +166,15 @@ class Tables:
 
     groups: list[Group]
     tunings: list[Tuning]
-    problems: list[str]
+    problems: list[str]  # of files that count, or could
+    refused: list[str]  # of files that are wrong, or contradict others: left out
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, percent and percentage points; null where there is none."""
         from efcheck.train._tables_json import group, tuning
 
         told = {"groups": [group(g) for g in self.groups], "tunings": [tuning(t) for t in self.tunings]}
-        return {"efcheck": __version__, **told, "problems": self.problems}
+        return {"efcheck": __version__, **told, "problems": self.problems, "refused": self.refused}
 
 
 def collect(results: Path, manifest: Manifest | None = None) -> Tables:
@@ -174,13 +185,13 @@ def collect(results: Path, manifest: Manifest | None = None) -> Tables:
     EfcheckError
         If the folder is not there, or no run is in it.
     """
-    logs, problems = find(results)
+    logs, problems, refused = find(results)
     if manifest is not None:
-        runs = manifest.runs()
-        logs = [log for log in logs if any(run.matches(log.run) for run in runs)]
+        logs, others = _of_manifest(logs, manifest)
+        refused += others
     if not logs:
         what = "training runs" if manifest is None else f"runs of {manifest.name}"
-        first = f"; {len(problems)} files are malformed: {problems[0]}" if problems else ""
+        first = f"; {len(refused)} files are refused: {refused[0]}" if refused else ""
         raise EfcheckError(f"{results} must hold {what} (metrics.jsonl of `efcheck train`); got none{first}")
     by_setting: dict[Any, list[Log]] = defaultdict(list)
     for log in logs:
@@ -192,8 +203,21 @@ def collect(results: Path, manifest: Manifest | None = None) -> Tables:
         if _is_tuning(found):
             tunings.append(_tuning(found, expected))
         else:
-            groups.append(_group(found, expected, problems))
-    return Tables(groups, tunings, problems)
+            groups.append(_group(found, expected, refused))
+    return Tables(groups, tunings, problems, refused)
+
+
+def _of_manifest(logs: Sequence[Log], manifest: Manifest) -> tuple[list[Log], list[str]]:
+    """The manifest's runs; a line for each file in its folder that has the name of one and is another."""
+    runs = manifest.runs()
+    kept = [log for log in logs if any(run.matches(log.run) for run in runs)]
+    by_name = {run.name.partition("-lr")[0]: run for run in runs if not run.grid}
+    lines = [
+        f"{log.path}:1: not {manifest.name}'s {log.name}: {'; '.join(by_name[log.name].differences(log.run))}; left out"
+        for log in logs
+        if log not in kept and log.name in by_name and manifest.name in log.path.parts
+    ]
+    return kept, lines
 
 
 def _is_tuning(logs: Sequence[Log]) -> bool:
@@ -202,13 +226,13 @@ def _is_tuning(logs: Sequence[Log]) -> bool:
     return bool(logs[0].run.get("constant_lr")) and len(rates) > len({algorithm for algorithm, _ in rates})
 
 
-def _group(logs: Sequence[Log], expected: list[Run] | None, problems: list[str]) -> Group:
+def _group(logs: Sequence[Log], expected: list[Run] | None, refused: list[str]) -> Group:
     by_cell: dict[tuple[int, str], list[Log]] = defaultdict(list)
     for log in logs:
         by_cell[log.run["batch_size"], log.run["algorithm"]].append(log)
     cells, seeds = {}, {log.run["seed"] for log in logs}
     for key, found in by_cell.items():
-        cells[key] = _cell(key[1], key[0], _alike(found, problems))
+        cells[key] = _cell(key[1], key[0], _alike(found, refused))
     if expected is None:
         wanted = {(b, a, s) for b, _ in by_cell for a in ALGORITHMS for s in seeds}
     else:
@@ -217,14 +241,17 @@ def _group(logs: Sequence[Log], expected: list[Run] | None, problems: list[str])
     return Group(logs[0].run, cells, [*_absent(wanted - there), *_short_cells(cells, logs[0].run["epochs"])])
 
 
-def _alike(logs: list[Log], problems: list[str]) -> list[Log]:
-    """Those that are replications of the first: the same rate and hyper-parameters, another seed."""
-    first, kept = logs[0], []
+def _alike(logs: list[Log], refused: list[str]) -> list[Log]:
+    """Those that are replications of the first: the same rate and hyper-parameters, another seed and other numbers."""
+    first, kept = logs[0], list[Log]()
     for log in logs:
-        if _hyper(log) == _hyper(first):
-            kept.append(log)
+        twin = next((other for other in kept if log.rows and other.rows and log.same_numbers(other)), None)
+        if _hyper(log) != _hyper(first):
+            refused.append(f"{log.path}:1: no replication of {first.path}: another rate or optimizer; left out")
+        elif twin is not None:
+            refused.append(f"{log.path}:1: no replication of {twin.path}: another seed, the same numbers; left out")
         else:
-            problems.append(f"{log.path}:1: no replication of {first.path}: another rate or optimizer; left out")
+            kept.append(log)
     return kept
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,19 @@ class Trace:
         found = self.run.get("parameters")
         return found if isinstance(found, int) and found > 0 else None
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of parameters of each layer; empty where the log does not tell all."""
+        found = self.run.get("sizes")
+        whole = isinstance(found, dict) and all(isinstance(n, int) and n > 0 for n in found.values())
+        return dict(found) if isinstance(found, dict) and whole and self.layers.keys() <= found.keys() else {}
+
+    @property
+    def optimizer(self) -> dict[str, Any]:
+        """The effective hyper-parameters; empty where the log does not tell."""
+        found = self.run.get("optimizer")
+        return found if isinstance(found, dict) else {}
+
 
 def read(path: Path, column: Mapping[str, str] | None = None) -> Trace:
     """The trace in a folder with metrics.jsonl, in a .jsonl file, or in a CSV file.
@@ -80,23 +94,41 @@ def read(path: Path, column: Mapping[str, str] | None = None) -> Trace:
     log = logs.read(path)
     if not log.rows:
         raise EfcheckError(f"{path}: must hold a finished epoch; got none")
+    columns = {key: log.values(key) for key in COLUMNS}
+    by_epoch = not (np.diff(columns["step"], prepend=0.0) > 0).all()  # absent, or no count of steps
+    if by_epoch:
+        columns["step"] = np.arange(1.0, len(log.rows) + 1)
     names = sorted({name for row in log.rows if isinstance(row.get("layers"), dict) for name in row["layers"]})
     layers = {name: {key: _of_layer(log, name, key) for key in COLUMNS if key not in ("step", "lr")} for name in names}
-    return Trace(str(path), {key: log.values(key) for key in COLUMNS}, layers, log.run, tuple(log.problems()))
+    return Trace(str(path), columns, layers, log.run, tuple(log.problems()), by_epoch)
 
 
 def _of_layer(log: logs.Log, name: str, key: str) -> Column:
-    values = [(row.get("layers") or {}).get(name, {}).get(key) for row in log.rows]
-    return np.array([float(v) if isinstance(v, int | float) else math.nan for v in values])
+    layers = [row["layers"].get(name) if isinstance(row.get("layers"), dict) else None for row in log.rows]
+    return np.array([logs.number(layer.get(key)) if isinstance(layer, dict) else math.nan for layer in layers])
 
 
 def _csv(path: Path, column: Mapping[str, str]) -> Trace:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file))
+            lines = csv.reader(file)
+            places = _places(path, [name.strip() for name in next(lines, [])], column)
+            numbers, found = _numbers(path, lines, places)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EfcheckError(f"{path}: cannot be read: {error}") from None
-    head = [name.strip() for name in lines[0]] if lines else []
+    epochs = found.pop("epoch", None)  # of use only where there are no steps
+    if "step" not in places and epochs is not None:
+        found["step"] = epochs
+    growing = np.diff(found["step"], prepend=-1.0) > 0
+    if not growing.all():
+        bad = int(np.argmin(growing))
+        what = "step" if "step" in places else "epoch"
+        raise EfcheckError(f"{path}:{numbers[bad]}: `{what}` must grow from row to row; got {found['step'][bad]:g}")
+    return Trace(str(path), found, by_epoch="step" not in places)
+
+
+def _places(path: Path, head: list[str], column: Mapping[str, str]) -> dict[str, int]:
+    """Which column of the file is which of ours."""
     known = [*(name for name in COLUMNS if name not in _CSV.values()), *_CSV, *_CSV.values(), "epoch"]
     for name, there in column.items():
         if name not in known:
@@ -106,17 +138,26 @@ def _csv(path: Path, column: Mapping[str, str]) -> Trace:
     places = {name: head.index(column.get(name, name)) for name in known if column.get(name, name) in head}
     if not {"step", "epoch"} & places.keys():
         raise EfcheckError(f"{path}:1: must name a column step or epoch; got {', '.join(head) or 'nothing'}. Use --column.")
-    rows = [(i, line) for i, line in enumerate(lines[1:], start=2) if any(cell.strip() for cell in line)]
-    if not rows:
+    for name, place in places.items():
+        if head.count(head[place]) > 1:
+            raise EfcheckError(f"{path}:1: must have one column {head[place]}; got {head.count(head[place])}")
+        if _CSV.get(name, name) in places and name in _CSV:
+            raise EfcheckError(f"{path}:1: must have {name} or {_CSV[name]}, which are the same; got both")
+    return places
+
+
+def _numbers(path: Path, lines: Iterator[list[str]], places: Mapping[str, int]) -> tuple[list[int], dict[str, Column]]:
+    """The numbers of the lines, and the columns; read once, 8 bytes a number."""
+    kept = {_CSV.get(name, name): array("d") for name in places}
+    numbers = []
+    for number, line in enumerate(lines, start=2):
+        if any(cell.strip() for cell in line):
+            numbers.append(number)
+            for (name, place), values in zip(places.items(), kept.values(), strict=True):
+                values.append(_number(path, number, line, name, place))
+    if not numbers:
         raise EfcheckError(f"{path}: must hold a row of numbers; got none")
-    found = {_CSV.get(n, n): np.array([_number(path, i, line, n, place) for i, line in rows]) for n, place in places.items()}
-    epochs = found.pop("epoch", None)  # of use only where there are no steps
-    if "step" not in places and epochs is not None:
-        found["step"] = epochs
-    if not np.isfinite(found["step"]).all() or not (np.diff(found["step"]) > 0).all():
-        bad = int(np.argmin(np.diff(found["step"], prepend=-1.0) > 0))
-        raise EfcheckError(f"{path}:{rows[bad][0]}: `step` must grow from row to row; got {found['step'][bad]:g}")
-    return Trace(str(path), found, by_epoch="step" not in places)
+    return numbers, {name: np.array(values) for name, values in kept.items()}
 
 
 def _number(path: Path, line: int, cells: list[str], name: str, place: int) -> float:

@@ -1,0 +1,71 @@
+"""docs/train.md and the README's part on training are true: the code runs, the commands and options named exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from efcheck.cli import cli
+from efcheck.errors import MissingExtraError
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "train.md"
+
+try:
+    from efcheck.train import manifest
+    from efcheck.train._cmd_diagnose import diagnose
+    from efcheck.train._cmd_tables import tables
+except MissingExtraError:
+    pytest.skip("torch is not installed", allow_module_level=True)
+
+
+def commands(text: str) -> list[list[str]]:
+    """The indented commands, without comments."""
+    lines = re.findall(r"^    ((?:efcheck|python) .*)$", text, re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def known() -> dict[str, click.Command]:
+    return {**cli.commands, "tables": tables, "diagnose": diagnose}
+
+
+def test_the_code_of_the_page_runs_as_one_program() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 2
+    command = [sys.executable, "-W", "error", "-c", "\n".join(blocks)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    printed = done.stdout.splitlines()
+    assert printed[0].startswith("17 bytes a step;")  # two scales of 4 bytes; 60 and 3 signs in 8 and 1
+    assert [line.split()[0] for line in printed[1:]] == ["sgdm", "scaled-signsgd", "signsgdm", "ef-signsgd"]
+
+
+@pytest.mark.parametrize("page", [PAGE, ROOT / "README.md"], ids=["page", "README"])
+def test_every_command_named_exists_with_its_options(page: Path) -> None:
+    text, seen = page.read_text(encoding="utf-8"), 0
+    for words in commands(text):
+        if words[0] == "python":
+            assert (ROOT / words[1]).is_file(), words
+            continue
+        command = known().get(words[1])
+        if words[1] not in ("train", "tables", "diagnose"):
+            continue
+        assert command is not None
+        options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in words if word.startswith("--")} <= options, words
+        seen += 1
+    assert seen >= 3
+    train = known()["train"]
+    told = set(re.findall(r"`(--[a-z-]+)", PAGE.read_text(encoding="utf-8")))
+    assert told <= {name for parameter in train.params for name in parameter.opts}, told
+
+
+def test_every_manifest_named_is_there() -> None:
+    names = re.findall(r"experiments/[a-z0-9-]+\.toml", PAGE.read_text(encoding="utf-8"))
+    assert names and all(manifest.load(ROOT / name).runs() for name in names)
