@@ -88,9 +88,17 @@ def shifted(module: Any, name: str, change: Callable[..., Any]) -> Callable[[pyt
     return lambda patch: patch.setattr(module, name, change(getattr(module, name)))
 
 
+def grown(f: Callable[..., Any]) -> Callable[..., Any]:
+    def corrected(*arguments: Any) -> Any:
+        ps, sums = f(*arguments)
+        return [p.mul_(1.001) for p in ps], sums
+
+    return corrected
+
+
 PLANTED = {
     "eager, scale": ("eager", shifted(_eager, "_scale", lambda f: lambda *a: 1.001 * f(*a))),
-    "eager, momentum": ("eager", shifted(_eager, "_corrected", lambda f: lambda slot: f(slot).mul_(1.001))),
+    "eager, momentum": ("eager", shifted(_eager, "_corrected", grown)),
     "foreach, scale": ("foreach", shifted(_foreach, "_scale", lambda f: lambda *a: 1.001 * f(*a))),
     "foreach, no decay": ("foreach", shifted(_foreach, "_corrected", lambda f: lambda b: [[s.g for s in b], f(b)[1]])),
     "compiled, momentum": ("compiled", shifted(_compiled, "_corrected", lambda f: lambda *a: (a[2], f(*a)[1]))),
