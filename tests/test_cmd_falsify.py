@@ -32,13 +32,13 @@ def test_the_command_writes_the_instance_and_its_script(capsys, tmp_path):
 
 
 def test_the_command_exits_1_and_writes_nothing_where_a_bound_holds(capsys, tmp_path):
-    code, out, err = command(capsys, "lemma-3", "--form", "sharp", "--out", str(tmp_path))
+    code, out, err = command(capsys, "lemma-3", "--form", "sharp", "--by", "families", "--out", str(tmp_path))
     assert (code, err) == (1, "") and "largest left side over right side 1.000000" in out
     assert list(tmp_path.iterdir()) == []
 
 
 def test_where_a_bound_is_not_exceeded_its_other_readings_are_named(capsys):
-    code, out, _ = command(capsys, "theorem-3")
+    code, out, _ = command(capsys, "theorem-3", "--by", "families")
     assert code == 1 and "another reading: theorem-3-average, the sum over T + 1 points divided by T" in out
 
 
@@ -65,6 +65,7 @@ def test_a_script_of_squares_says_so(capsys, tmp_path):
         (["lemma-3", "--form", "best"], "--form"),
         (["lemma-3", "--minutes", "0"], "`minutes` must be"),
         (["lemma-3", "--minutes", "x"], "--minutes"),
+        (["lemma-3", "--by", "chance"], "--by"),
         (["lemma-3", "--scale", "-1"], "`scale` must be"),
         (["lemma-3", "--seed", "-1"], "`seed` must be"),
         (["lemma-3", "extra"], "extra"),
@@ -86,7 +87,7 @@ def test_an_interrupt_leaves_files_whole(capsys, tmp_path, monkeypatch):
 
 
 def test_a_bound_with_readings_says_which_one_it_took(capsys):
-    code, out, _ = command(capsys, "remark-5-unbiased")
+    code, out, _ = command(capsys, "remark-5-unbiased", "--by", "families")
     assert code == 1 and "read as: for C = U/k alone" in out and "another reading: remark-5, for every C" in out
 
 
@@ -97,4 +98,4 @@ def test_the_list_names_every_bound_and_reading(capsys):
 
 def test_the_help_names_the_options():
     shown = CliRunner().invoke(cli.cli, ["falsify", "--help"]).output
-    assert all(option in shown for option in ("--out", "--minutes", "--form", "--scale", "--seed", "--list"))
+    assert all(option in shown for option in ("--out", "--minutes", "--form", "--scale", "--seed", "--by", "--list"))

@@ -34,7 +34,7 @@ HOLDING = [
 @pytest.fixture(scope="module")
 def found():
     """Each refuted bound searched once, from a cold start."""
-    return {name: falsify(name) for name in EXCEEDED}
+    return {name: falsify(name, by="families") for name in EXCEEDED}
 
 
 def run_script(tmp_path: Path, text: str) -> int:
@@ -88,14 +88,14 @@ def test_theorem_2_is_exceeded_without_noise_by_overshooting(found):
 
 @pytest.mark.parametrize(("name", "form", "least"), HOLDING)
 def test_a_bound_that_holds_is_not_exceeded_and_the_largest_ratio_is_told(name, form, least):
-    evidence = falsify(name, form)
+    evidence = falsify(name, form, by="families")
     assert (evidence.kind, evidence.outcome) == ("search", "supported")
     assert least < evidence.data["ratio"] < 1 + 1e-9  # rounding of a float run of some hundred steps
 
 
 @pytest.mark.parametrize("name", ["lemma-3", "theorem-3", "remark-10", "remark-6"])
 def test_a_sharp_bound_times_99_percent_is_refuted_and_replayed(name, tmp_path):
-    evidence = falsify(name, "sharp", scale="0.99")
+    evidence = falsify(name, "sharp", scale="0.99", by="families")
     assert evidence.outcome == "refuted" and evidence.data["ratio"] > 1
     assert recheck(evidence.data["instance"]).outcome == "refuted"
     assert run_script(tmp_path, script(read(evidence.data["instance"]))) == 0
@@ -105,7 +105,7 @@ def test_a_sharp_bound_times_99_percent_is_refuted_and_replayed(name, tmp_path):
 
 @pytest.mark.parametrize("name", sorted({*bounds.BOUNDS} - {*EXCEEDED}))
 def test_half_of_any_bound_that_holds_is_refuted_with_a_script(name, tmp_path):
-    evidence = falsify(name, scale=F(1, 2))
+    evidence = falsify(name, scale=F(1, 2), by="families")
     assert evidence.outcome == "refuted" and run_script(tmp_path, script(read(evidence.data["instance"]))) == 0
     assert not replace(read(evidence.data["instance"]), scale=ONE).violated()
 
@@ -113,13 +113,13 @@ def test_half_of_any_bound_that_holds_is_refuted_with_a_script(name, tmp_path):
 @pytest.mark.parametrize("name", ["remark-4-sgd", "remark-5-unbiased", "theorem-3"])
 def test_no_float_run_is_outside_the_hypotheses(name):
     """With half of the right side the largest ratio is twice as large, and not more."""
-    assert falsify(name, scale=F(1, 2)).data["largest_ratio"] <= 2 * (1 + 1e-9)
+    assert falsify(name, scale=F(1, 2), by="families").data["largest_ratio"] <= 2 * (1 + 1e-9)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "form"), [("theorem-2", "repaired"), ("remark-4", "repaired"), ("theorem-2", "sharp")])
 def test_theorem_2_as_it_holds_times_99_percent_is_refuted_near_delta_0(name, form, tmp_path):
-    evidence = falsify(name, form, scale=F(99, 100))
+    evidence = falsify(name, form, scale=F(99, 100), by="families")
     instance = read(evidence.data["instance"])
     assert evidence.outcome == "refuted" and instance.delta < F(1, 5)
     assert run_script(tmp_path, script(instance)) == 0
@@ -128,7 +128,7 @@ def test_theorem_2_as_it_holds_times_99_percent_is_refuted_near_delta_0(name, fo
 
 def test_remark_5_with_an_unbiased_compressor_is_not_exceeded_by_these_families():
     """Only the derivation from Remark 4 is refuted: 2 k^2 itself stays open."""
-    evidence = falsify("remark-5-unbiased")
+    evidence = falsify("remark-5-unbiased", by="families")
     assert evidence.outcome == "supported" and 0.8 < evidence.data["ratio"] < 1
 
 
@@ -140,12 +140,12 @@ def test_the_search_reads_no_stored_answer():
 
 
 def test_equal_seeds_give_equal_evidence():
-    first, second = (falsify("lemma-3", "sharp", seed=7) for _ in range(2))
+    first, second = (falsify("lemma-3", "sharp", seed=7, by="families") for _ in range(2))
     assert (first.detail, first.data) == (second.detail, second.data)
 
 
 def test_the_time_limit_ends_the_search():
-    evidence = falsify("theorem-2", "repaired", minutes=1e-6)
+    evidence = falsify("theorem-2", "repaired", minutes=1e-6, by="families")
     assert evidence.outcome == "undecided"
     assert "no violation" in evidence.detail and "stopped by the time limit" in evidence.detail
 
@@ -157,7 +157,7 @@ def test_the_minimum_from_t_1_on_exceeds_the_repaired_right_side_in_either_form(
 
 
 def test_a_float_scale_is_the_decimal_that_it_prints():
-    assert falsify("lemma-3", scale=0.1).data["instance"]["scale"] == "1/10"
+    assert falsify("lemma-3", scale=0.1, by="families").data["instance"]["scale"] == "1/10"
 
 
 def test_a_stored_instance_that_refutes_no_more_is_an_error():
@@ -180,6 +180,7 @@ def test_a_stored_instance_that_refutes_no_more_is_an_error():
         ({"bound": "lemma-3", "scale": "x"}, "`scale` must be a rational number > 0"),
         ({"bound": "lemma-3", "scale": float("nan")}, "`scale` must be a rational number > 0"),
         ({"bound": "lemma-3", "minutes": 0}, "`minutes` must be a finite number > 0"),
+        ({"bound": "lemma-3", "by": "chance"}, "`by` must be one of both, families, programs; got chance"),
         ({"bound": "lemma-3", "seed": -1}, "`seed` must be an integer >= 0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""efcheck falsify --sdp: what the programs find is replayed on Fractions; what holds is left standing, with its limits said."""
+"""efcheck falsify --by programs: what they find is replayed on Fractions; what holds is left standing, with its limits said."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def shorten(patch: pytest.MonkeyPatch) -> None:
     """T up to 3: seconds."""
     patch.setattr(sdp, "_TIMES", (1, 2, 3))
     patch.setattr(sdp, "LONGEST", 3)
+    patch.setattr(sdp, "_PERIODS", ())
     patch.setattr(sdp, "_MOVES", 20)
 
 
@@ -86,10 +87,20 @@ def test_what_is_found_is_compared_with_the_right_side_it_is_given(found: Any, n
     assert recheck(data, sp.Integer(10**6)).outcome == "undecided"
 
 
+def of(name: str, run: Any, scale: Fraction = ONE, form: str = "printed") -> Replayed:
+    return Replayed(target(name, form), run, scale)
+
+
+def steep(rise: Fraction, L: int = 4) -> Any:
+    """f' = 0 at -1 and 1, where f is 1 and 1 + rise; |f'| <= 1."""
+    letters = {"T": 1, "delta": ONE, "gamma": ONE, "sigma": ONE, "L": F(L), "f0": None}
+    return Run("gradient_norm", "EFSGD", letters, (F(-1),), ((F(0),), (F(0),)), ((F(-2),),), (ONE, ONE + rise))
+
+
 def test_a_moment_bound_that_is_checked_at_the_iterates_only_is_said_to_be(found: Any) -> None:
-    assert "is not checked elsewhere" in found["theorem-2"].detail
-    assert "is not checked elsewhere" in script(read(found["theorem-2"].data["instance"]))
-    assert not any("elsewhere" in found[name].detail for name in ("lemma-3", "theorem-3"))
+    bad = of("theorem-2", steep(F(15, 8)), F(1, 10**6))
+    assert "is not checked elsewhere" in bad.caution() and "is not checked elsewhere" in script(bad)
+    assert not any("elsewhere" in evidence.detail for evidence in found.values())
 
 
 def larger(told: dict[str, Any], *path: Any, factor: Fraction) -> dict[str, Any]:
@@ -120,10 +131,6 @@ def test_a_run_that_breaks_a_hypothesis_refutes_nothing(
     changed = larger(found[name].data["instance"], *path, factor=factor)
     assert recheck(changed).outcome == "undecided"
     assert run_script(tmp_path, script(read(changed))) == 1
-
-
-def of(name: str, run: Any, scale: Fraction = ONE, form: str = "printed") -> Replayed:
-    return Replayed(target(name, form), run, scale)
 
 
 @pytest.fixture(scope="module")
@@ -192,12 +199,15 @@ def test_what_is_no_instance_is_one_line(found: Any, change: dict[str, Any], say
 
 
 @pytest.mark.slow
-def test_theorem_2_as_printed_is_refuted_in_fewer_steps_than_by_low_dimensional_families(tmp_path: Path) -> None:
+def test_theorem_2_as_printed_is_refuted_without_orbits_in_fewer_steps_than_by_families(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The scan knows nothing of where; the direct search finds its violation at a larger T."""
+    monkeypatch.setattr(sdp, "_PERIODS", ())
     evidence = search("theorem-2")
     instance = read(evidence.data["instance"])
-    assert evidence.outcome == "refuted" and isinstance(instance, Replayed)
-    assert instance.run.letters["T"] <= 16 < int(falsify("theorem-2").data["instance"]["T"])
+    assert evidence.outcome == "refuted" and isinstance(instance, Replayed) and instance.run.period == 0
+    assert instance.run.letters["T"] <= 16 < int(falsify("theorem-2", by="families").data["instance"]["T"])
     assert run_script(tmp_path, script(instance)) == 0
     assert recheck(instance.to_json(), bounds.THEOREM_2.repaired.expression).outcome == "undecided"
 
@@ -302,7 +312,9 @@ def command(capsys: Any, *arguments: str) -> tuple[int, str, str]:
 
 @pytest.mark.usefixtures("short")
 def test_the_command_writes_what_the_programs_find(capsys: Any, tmp_path: Path) -> None:
-    code, out, err = command(capsys, "lemma-3", "--sdp", "--form", "sharp", "--scale", "0.99", "--out", str(tmp_path))
+    code, out, err = command(
+        capsys, "lemma-3", "--by", "programs", "--form", "sharp", "--scale", "0.99", "--out", str(tmp_path)
+    )
     assert (code, err) == (0, "") and out.startswith("refuted: lemma-3 sharp times 99/100")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["lemma-3.json", "lemma-3.py"]
     assert recheck(json.loads((tmp_path / "lemma-3.json").read_text())).outcome == "refuted"
@@ -313,17 +325,17 @@ def test_the_command_writes_what_the_programs_find(capsys: Any, tmp_path: Path) 
 
 @pytest.mark.usefixtures("short")
 def test_the_command_exits_1_where_no_ratio_is_above_1(capsys: Any, tmp_path: Path) -> None:
-    code, out, err = command(capsys, "lemma-3", "--sdp", "--form", "sharp", "--out", str(tmp_path))
+    code, out, err = command(capsys, "lemma-3", "--by", "programs", "--form", "sharp", "--out", str(tmp_path))
     assert (code, err, list(tmp_path.iterdir())) == (1, "", []) and "No proof for other T" in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["remark-10", "--sdp"], "`bound` must be one with a semidefinite program"),
-        (["lemma-3", "--sdp", "--scale", "0"], "`scale` must be"),
-        (["lemma-3", "--sdp", "--scale", "1e99999999"], "`scale` must be"),
-        (["lemma-3", "--sdp", "--minutes", "0"], "`minutes` must be"),
+        (["remark-10", "--by", "programs"], "`bound` must be one with a semidefinite program"),
+        (["lemma-3", "--by", "programs", "--scale", "0"], "`scale` must be"),
+        (["lemma-3", "--by", "programs", "--scale", "1e99999999"], "`scale` must be"),
+        (["lemma-3", "--by", "programs", "--minutes", "0"], "`minutes` must be"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(capsys: Any, arguments: list[str], message: str) -> None:
@@ -333,5 +345,5 @@ def test_wrong_usage_is_one_line_and_exit_2(capsys: Any, arguments: list[str], m
 
 def test_without_the_solver_it_is_one_line_that_names_the_extra(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "clarabel", None)
-    code, _, err = command(capsys, "lemma-3", "--sdp")
+    code, _, err = command(capsys, "lemma-3", "--by", "programs")
     assert code == 2 and "Install efcheck[worst-case]" in err and err.count("\n") == 1

@@ -17,6 +17,7 @@ from efcheck.evidence._falsify_instance import exactly, show
 from efcheck.evidence._falsify_rational import rational
 from efcheck.evidence._falsify_target import Target, multiplier, target
 from efcheck.evidence._replay_instance import Instance as Run
+from efcheck.evidence._replay_instance import slopes_bounded
 from efcheck.evidence.evidence import Evidence
 from efcheck.evidence.replay import value_at
 
@@ -86,11 +87,12 @@ class Replayed:
     def words(self) -> str:
         """The run in one line."""
         told = ", ".join(f"{name} = {value}" for name, value in self.run.letters.items() if value is not None)
-        return f"a function and a compressor in dimension {self.run.d}, no noise, {told}"
+        turns = f", x_1 = x_{1 + self.run.period} and so on" if self.run.period else ""
+        return f"a function and a compressor in dimension {self.run.d}, no noise{turns}, {told}"
 
     def caution(self) -> str:
-        """Where the bound's assumption is about all x, and the run keeps it where it asks for gradients."""
-        if self.target.quantity != "gradient":
+        """Where the bound's assumption is about all x, and the run is only known to keep it where it asks for gradients."""
+        if self.target.quantity != "gradient" or slopes_bounded(self.run):
             return ""
         return "||grad f(x_t)|| <= sigma holds at x_0, ..., x_T, and is not checked elsewhere"
 

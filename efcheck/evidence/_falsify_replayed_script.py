@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from efcheck.evidence._falsify_parts import Vector, quoted
 from efcheck.evidence._falsify_replayed import Replayed
 from efcheck.evidence._falsify_script import _Printer
+from efcheck.evidence._replay_instance import slopes_bounded
 
 _HEAD = '''"""{source}, {form}:
 
@@ -30,7 +31,7 @@ q = {q}  # sqrt(1 - delta)
 g = {g}  # g_t = grad f(x_t)
 e = {residual}  # e_(t+1) = p_t - C(p_t), what the message leaves out
 f = {f}  # f(x_t){shift}
-
+{again}
 
 def require(true, what):
     if not true:
@@ -71,8 +72,24 @@ _SMOOTH = """for i in range(T + 1):
         step, turn = combined(x[i], x[j], -1), combined(g[i], g[j], -1)
         least = f[j] + dot(combined(g[i], g[j], 1), step) / 2 - L * dot(step, step) / 4 + dot(turn, turn) / (4 * L)
         require(f[i] >= least, "an L-smooth function goes through x_i and x_j")
-f0 = f[0]  # f(x_0) - inf f, at most
+{slopes}f0 = f[0]  # f(x_0) - inf f, at most
 left = min(dot(slope, slope) for slope in g)
+"""
+_SLOPES = """
+
+def most(a, b, room):
+    # the largest integral over `room` of a slope from a to b, at most sigma, that changes by L a unit at most
+    peak = (a + b + L * room) / 2
+    return (2 * peak**2 - a**2 - b**2) / (2 * L) - max(peak - sigma, F(0)) ** 2 / L
+
+
+line = sorted({(at[0], slope[0], value) for at, slope, value in zip(x, g, f)})
+for (at, a, value), (then, b, other) in zip(line, line[1:]):
+    require(-most(-a, -b, then - at) <= other - value <= most(a, b, then - at), "|f'| <= sigma between the x_t")
+"""
+_AGAIN = """for some, count in ((g, T + 1), (e, T), (f, T + 1)):  # the last {period} again and again
+    while len(some) < count:
+        some.append(some[-{period}])
 """
 _CONVEX = """mean = tuple(sum(column, F(0)) / (T + 1) for column in zip(*x))
 slope, f_mean = {slope}, {f_mean}  # a subgradient and the value there
@@ -98,17 +115,19 @@ sys.exit(0 if left > right else 1)
 
 def script(instance: Replayed) -> str:
     """Python text that needs no package."""
-    run, goal = instance.run, instance.target
-    letters = run.letters
+    run, goal, period = instance.run, instance.target, instance.run.period
+    letters, few = run.letters, 1 + period if period else len(run.x)
     own = {"gradient_norm": "L", "suboptimality": "R"}.get(run.quantity)
+    shift = {"L": ", inf f being 0 or more", "R": ", f(x*) being 0", None: ""}[own]
     head = _HEAD.format(
         source=goal.bound.source, form=f"{instance.scale} times the {goal.form} right side",
         left=goal.words(), right=goal.side.expression, d=run.d, T=letters["T"], q=quoted(instance.q),
         caution=f"\n{instance.caution()}." if instance.caution() else "",
         gamma=quoted(letters["gamma"]), sigma=quoted(letters["sigma"]), delta=quoted(letters["delta"]),
         letters="" if own is None else f"{own} = {quoted(letters[own])}\n" + ("R2 = R**2\n" if own == "R" else ""),
-        x0=_vector(run.x0), g=_rows(map(_vector, run.g)), residual=_rows(map(_vector, run.residual)),
-        f=_rows(map(quoted, run.f)), shift="" if not run.f else ", inf f being 0 or more" if own == "L" else ", f(x*) being 0",
+        x0=_vector(run.x0), g=_rows(map(_vector, run.g[:few])), residual=_rows(map(_vector, run.residual[:few])),
+        again=_AGAIN.format(period=period) if period else "",
+        f=_rows(map(quoted, run.f[:few])), shift=shift,
         count="T" if own is None else "T + 1", values="0" if own is None else "T + 1",
     )  # fmt: skip
     return head + _body(instance) + _tail(instance)
@@ -117,7 +136,7 @@ def script(instance: Replayed) -> str:
 def _body(instance: Replayed) -> str:
     run = instance.run
     if run.slope is None or run.f_mean is None:
-        return _SMOOTH if run.f else _ERROR
+        return _SMOOTH.format(slopes=_SLOPES if slopes_bounded(run) else "") if run.f else _ERROR
     return _CONVEX.format(slope=_vector(run.slope), f_mean=quoted(run.f_mean))
 
 

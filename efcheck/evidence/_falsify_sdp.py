@@ -2,19 +2,20 @@
 
 A point is (T, q, h): the compressor keeps back at most q ||p||, q = sqrt(1 - delta); h is gamma L, or R/(gamma sigma (T + 1)).
 Units gamma = sigma = 1; f(x_0) - inf f is left free, its term in the right side being taken from the left one. Gradients have
-no noise. The programs grow fast with T, so that T stays small; the direct search goes on to T in the thousands.
+no noise. The programs grow fast with T, so that T stays small but for orbits: runs that go round after one step have few points
+whatever T is. Where one of these exceeds the bound it is also short to write.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from importlib.metadata import version
 from itertools import product
 from math import isqrt
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import sympy as sp
@@ -32,6 +33,7 @@ from efcheck.evidence.worst_case import program
 
 SOLVER = "CLARABEL"
 LONGEST = 16  # half a second a program
+LAST, _PERIODS = 60, (2, 3)  # T of runs that go round, and after how many steps
 _TIMES = (1, 2, 4, 8, 12)
 _SHARES = tuple(Fraction(n, 20) for n in (1, 2, 5, 10, 15, 18))
 _SIZES = tuple(Fraction(n, 4) for n in (1, 2, 4, 6, 8, 12))
@@ -40,15 +42,19 @@ _SIZE = {"gradient_norm": "gamma L = ", "suboptimality": "R/(gamma sigma (T + 1)
 _ABOVE = 1e-6  # the digits that an answer has
 _CLEAR = 1e-3  # preferred: a violation that shows on a calculator
 _MOVES, _FIRST = 60, 0.3  # of a refinement: programs, and how far the first ones are
-_STARTS = 3  # points of the grid that are refined for each T
+_TRIED = 3  # rounded points that are replayed
 
 
 class Point(NamedTuple):
-    """T, q and h; q is 0 where nothing is compressed, h is 1 where the bound has no such letter."""
+    """T, q and h; q is 0 where nothing is compressed, h is 1 where the bound has no such letter. period: as in `replay`."""
 
     T: int
     q: Fraction
     h: Fraction
+    period: int = 0
+
+
+Witness: TypeAlias = tuple[Replayed, float]  # and its left side by `simulate`
 
 
 class Search:
@@ -71,6 +77,12 @@ class Search:
         whole = "worst case over right side"
         return "(worst case - f0 term) over (right side - f0 term)" if self.quantity == "gradient_norm" else whole
 
+    @property
+    def told(self) -> str:
+        """The scan in one line."""
+        largest = max(self.known.values(), default=0.0)
+        return f"{len(self.known)} programs over all functions and compressors, {self.measured} at most {largest:.6f}"
+
     def letters(self, at: Point) -> dict[str, Any]:
         """The arguments of `replay`, exact."""
         found: dict[str, Any] = {"T": at.T, "delta": 1 - at.q**2, "gamma": Fraction(1)}
@@ -80,7 +92,7 @@ class Search:
             found["L"] = at.h / found["gamma"]
         elif self.quantity == "suboptimality":
             found["R"] = at.h * (at.T + 1)
-        return found
+        return found | ({"period": at.period} if at.period else {})
 
     def ratio(self, at: Point) -> float:
         """An upper bound of what `measured` says: above 1 where the bound is exceeded; 0 where the answer does not count."""
@@ -89,11 +101,20 @@ class Search:
             self.progress(f"T = {at.T}, {len(self.known)} programs", len(self.known), len(self.known))
         return self.known[at]
 
+    @property
+    def top(self) -> Point | None:
+        """The point of the largest ratio."""
+        return max(self.known, key=self.ratio, default=None)
+
+    @property
+    def exceeded(self) -> bool:
+        return self.top is not None and self.ratio(self.top) > 1 + _ABOVE
+
     def _ratio(self, at: Point) -> float:
         from efcheck.evidence import _worst_case_sdp as sdp
 
         exact = {"sigma": Fraction(1), "f0": None, **self.letters(at)}
-        used = {name: value if value is None or name == "T" else float(value) for name, value in exact.items()}
+        used = {name: value if value is None or name in ("T", "period") else float(value) for name, value in exact.items()}
         model, units = program(self.quantity, "EFSGD", SOLVER, used | {"price": price(self.right, exact)})
         right, found = float(value_at(self.right, exact | {"f0": Fraction(0)})), sdp.solve(model)
         if not found.counts:
@@ -102,28 +123,34 @@ class Search:
         left = max(found.dual, 0.0) * units["value"]
         return left / right if right > 0 else (math.inf if left > _ABOVE else 0.0)
 
+    def scan(self) -> None:
+        """Orbits, then ever more steps, until a ratio is above 1."""
+        orbits = _PERIODS if self.quantity == "gradient_norm" else ()
+        longest = max(T for T in range(LAST + 1) if self.rational(T))
+        for T, period in (*((longest, n) for n in orbits), *((T, 0) for T in self.times())):
+            if not self.exceeded and (at := self.best(self.grid(T, period))) is not None:
+                self.refined(at)
+        plain = max((at for at in self.known if not at.period), key=self.ratio, default=None)
+        if plain is not None and not self.exceeded and max(_TIMES) == plain.T:  # it grows with T
+            self.refined(plain._replace(T=LONGEST))
+
+    def rational(self, T: int) -> bool:
+        """Whether gamma is rational."""
+        return self.target.step != "root" or _root(T + 1) > 0
+
     def times(self) -> tuple[int, ...]:
         """The T of the grid; those whose gamma = 1/sqrt(T + 1) is rational."""
-        return (3, 8, 15) if self.target.step == "root" else _TIMES
+        return tuple(T for T in range(LONGEST) if self.rational(T)) if self.target.step == "root" else _TIMES
 
-    def starts(self, T: int) -> list[Point]:
-        """The best points of the grid, one for each q at most."""
+    def grid(self, T: int, period: int) -> list[Point]:
+        """Round numbers."""
         shares = _SHARES if self.target.compressed else (Fraction(0),)
         sizes = (Fraction(1),) if self.quantity == "error_norm" else _SIZES
-        found = [at for q in shares if (at := self.best(Point(T, q, h) for h in sizes)) is not None]
-        return sorted(found, key=self.ratio, reverse=True)[:_STARTS]
+        return [Point(T, q, h, period) for q, h in product(shares, sizes)]
 
-    def best(self, points: Iterable[Point], least: float = math.inf) -> Point | None:
-        """The point of the largest ratio, or the first one above `least`; None where there are none, or not in time."""
-        found: Point | None = None
-        for at in points:
-            if self.late:
-                break
-            if found is None or self.ratio(at) > self.ratio(found):
-                found = at
-            if self.ratio(found) > least:
-                break
-        return found
+    def best(self, points: Iterable[Point]) -> Point | None:
+        """The point of the largest ratio of those that are solved in time; None where there are none."""
+        return max((at for at in points if not self.late), key=self.ratio, default=None)
 
     def refined(self, at: Point, least: float = math.inf) -> Point:
         """The best point that Nelder and Mead's method meets from here, at the same T; it ends where one is above `least`."""
@@ -133,8 +160,8 @@ class Search:
         seen = [at]
 
         def loss(z: Any) -> float:
-            moved = {name: _number(name, c) for name, c in zip(free, z, strict=True)}
-            seen.append(Point(at.T, moved.get("q", at.q), moved.get("h", at.h)))
+            moved: dict[str, Any] = {name: _number(name, c) for name, c in zip(free, z, strict=True)}
+            seen.append(at._replace(**moved))
             return -self.ratio(seen[-1])
 
         def done(*_: Any) -> None:
@@ -148,15 +175,22 @@ class Search:
             minimize(loss, start, method="Nelder-Mead", callback=done, options=options)
         return max((p for p in seen if p in self.known), key=self.ratio, default=at)
 
-    def shrunk(self, at: Point) -> list[Point]:
-        """Points above 1 to replay: the fewest steps in round numbers, the fewest steps, `at` itself."""
-        least = 1 + min(_CLEAR, (self.ratio(at) - 1) / 2)
-        shorter = [T for T in range(self.quantity == "error_norm", at.T) if self.target.step != "root" or _root(T + 1)]
-        fewest = next((p for T in shorter if self.ratio(p := self.refined(at._replace(T=T), least)) > least), at)
-        options = product(_plain("q", fewest.q), _plain("h", fewest.h))
-        simple = sorted({fewest._replace(q=q, h=h) for q, h in options}, key=lambda p: total(p[1:]))
-        found = self.best(simple, least)
-        return list(dict.fromkeys(p for p in (found, fewest, at) if p is not None and self.ratio(p) > 1 + _ABOVE))
+    def few(self, at: Point, first: int, works: Callable[[Point], bool], least: float = math.inf) -> Point | None:
+        """The fewest steps from `first` to at.T at which it works: halved again and again, as if more were better."""
+        found, times = None, [T for T in range(first, at.T + 1) if self.rational(T)]
+        while times:
+            half = len(times) // 2
+            tried = self.refined((found or at)._replace(T=times[half]), least)
+            if works(tried):
+                found, times = tried, times[:half]
+            else:
+                times = times[half + 1 :]
+        return found
+
+    def rounded(self, at: Point, least: float) -> list[Point]:
+        """`at` in rounder and rounder numbers, the roundest first, where the ratio is still above `least`; then `at`."""
+        options = sorted(product(_plain("q", at.q), _plain("h", at.h)), key=total)
+        return [p for q, h in options if self.ratio(p := at._replace(q=q, h=h)) > least] + [at]
 
 
 def search(target: Target, scale: Fraction, minutes: float, progress: Progress) -> Evidence:
@@ -168,18 +202,42 @@ def search(target: Target, scale: Fraction, minutes: float, progress: Progress) 
     refuse(target)
     begun = time.monotonic()
     state = Search(target, scale, begun + 60 * minutes, progress)
-    starts = [at for T in state.times() for at in state.starts(T)]
-    for at in starts:
-        state.refined(at)
-    top = max(state.known, key=state.ratio, default=None)
-    if top is not None and max(_TIMES) == top.T:  # it grows with T
-        top = max(top, state.refined(top._replace(T=LONGEST)), key=state.ratio)
-    if top is not None and state.ratio(top) > 1 + _ABOVE:
-        for at in state.shrunk(top):
-            found = replay(state.quantity, above=state.right, **state.letters(at))
-            if found.outcome == "refuted":
-                return _witness(state, top, found, time.monotonic() - begun)
-    return _none(state, top, time.monotonic() - begun)
+    state.scan()
+    found = _witness(state)
+    seconds = time.monotonic() - begun
+    return _none(state, seconds) if found is None else _told(state, *found, seconds)
+
+
+def _witness(state: Search) -> Witness | None:
+    """A replay of few steps; of an orbit, of more if only then ||grad f|| <= sigma is known to hold everywhere."""
+    top = state.top
+    if top is None or not state.exceeded:
+        return None
+    least, first = 1 + min(_CLEAR, (state.ratio(top) - 1) / 2), max(top.period, state.quantity == "error_norm")
+    few = state.few(top, first, lambda at: state.ratio(at) > least, least) or top
+    found = _replayed(state, [*state.rounded(few, least)[:_TRIED], few, top])
+    if not top.period or _known(found):
+        return found
+    longer = state.few(top, few.T, lambda at: _known(_replayed(state, [at])))
+    return found if longer is None else _replayed(state, state.rounded(longer, least))
+
+
+def _replayed(state: Search, points: Iterable[Point]) -> Witness | None:
+    """The first replay that leaves no hypothesis unsaid, else the one in the fewest dimensions."""
+    found: list[Witness] = []
+    for at in points:
+        evidence = replay(state.quantity, above=state.right, **state.letters(at))
+        if evidence.outcome == "refuted":
+            run = Replayed(state.target, Run.from_json(evidence.data["instance"]), state.scale)
+            found.append((run, evidence.data["simulated"]))
+        if found and _known(found[-1]):
+            return found[-1]
+    return min(found, key=lambda some: some[0].run.d, default=None)
+
+
+def _known(found: Witness | None) -> bool:
+    """Whether every hypothesis is known to hold everywhere."""
+    return found is not None and not found[0].caution()
 
 
 def refuse(target: Target) -> None:
@@ -195,27 +253,28 @@ def refuse(target: Target) -> None:
             raise argument_error("bound", "be one with a semidefinite program", f"{target.name}: {reason}")
 
 
-def _witness(state: Search, top: Point, found: Evidence, seconds: float) -> Evidence:
-    """The replayed run as an instance of the target."""
-    instance = Replayed(state.target, Run.from_json(found.data["instance"]), state.scale)
-    scan = {"largest_ratio": state.ratio(top), "programs": len(state.known), "simulated": found.data["simulated"]}
-    scan |= {"measured": state.measured}
-    return instance.evidence(seconds, scan | {"solver": SOLVER, "version": version(SOLVER.lower())})
+def _told(state: Search, instance: Replayed, simulated: float, seconds: float) -> Evidence:
+    """The replayed run as an instance of the target; simulated: its left side by `simulate`."""
+    scan: dict[str, Any] = {"largest_ratio": max(state.known.values()), "programs": len(state.known), "simulated": simulated}
+    scan |= {"scan": state.told, "solver": SOLVER, "version": version(SOLVER.lower())}
+    return instance.evidence(seconds, scan)
 
 
-def _none(state: Search, top: Point | None, seconds: float) -> Evidence:
+def _none(state: Search, seconds: float) -> Evidence:
     """What was solved, and the largest ratio: a bound of the left side at these points, and of nothing else."""
-    largest, steps = (0.0 if top is None else state.ratio(top)), sorted({at.T for at in state.known})
+    top, steps = state.top, sorted({at.T for at in state.known if not at.period})
+    largest = 0.0 if top is None else state.ratio(top)
     above = largest > 1 + _ABOVE
     outcome = "undecided" if above or state.late or state.failed else "supported"
     scan = f"in {len(state.known)} programs over all functions and compressors, T in {steps}, gradients without noise"
     what = "a violation that no run on rationals confirms" if above else "no violation"
+    scan += ", and orbits" if any(at.period for at in state.known) else ""
     detail = f"{what} {scan}; {state.measured} at most {largest:.6f}"
     detail += "" if top is None else f", at T = {top.T}, q = {float(top.q):.4g}, {_SIZE[state.quantity]}{float(top.h):.4g}"
     detail += f"; {state.failed} answers did not count" if state.failed else ""
     detail += ", stopped by the time limit" if state.late else ""
     data = {"ratio": largest, "T": steps, "programs": len(state.known), "failed": state.failed}
-    data |= {"measured": state.measured}
+    data |= {"scan": state.told}
     data |= {"point": None if top is None else [str(c) for c in top], "solver": SOLVER, "version": version(SOLVER.lower())}
     return Evidence("sdp", outcome, f"{detail}. No proof for other T, nor between the points", data, seconds=seconds)
 

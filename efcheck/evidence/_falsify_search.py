@@ -139,14 +139,15 @@ def search(target: Target, scale: Fraction, minutes: float, seed: int, progress:
                      for i in np.flatnonzero(found.first >= 0) if points]  # fmt: skip
     instance = confirmed(hits, scale, state.deadline)
     seconds = time.monotonic() - begun
+    scan = f"{state.runs} runs of low-dimensional families, largest left side over right side {best[0]:.6f}"
     if instance is not None:
-        return instance.evidence(seconds, {"largest_ratio": best[0], "runs": state.runs})
+        return instance.evidence(seconds, {"largest_ratio": best[0], "runs": state.runs, "scan": scan})
     above = best[0] > 1 + _ABOVE
     outcome = "undecided" if above or state.late else "supported"
     what = "a violation that could not be confirmed" if above else "no violation"
     late = ", stopped by the time limit" if state.late else ""
     detail = f"{what} in {state.runs} runs{late}; largest left side over right side {best[0]:.6f}, at T = {best[3]}"
-    data = {"ratio": best[0], "T": best[3], "family": best[1], "point": best[2], "runs": state.runs}
+    data = {"ratio": best[0], "T": best[3], "family": best[1], "point": best[2], "runs": state.runs, "scan": scan}
     return Evidence("search", outcome, detail, data, seconds=seconds)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any, TypeAlias
 
 from efcheck.errors import argument_error
@@ -39,6 +39,16 @@ def dot(a: Vector, b: Vector) -> Fraction:
 def square(a: Vector) -> Fraction:
     """||a||^2."""
     return dot(a, a)
+
+
+def around(some: Sequence[Any], period: int, count: int) -> tuple[Any, ...]:
+    """`count` things, the last `period` again and again.
+
+    >>> around("abc", 2, 6)
+    ('a', 'b', 'c', 'b', 'c', 'b')
+    """
+    first = len(some) - period
+    return tuple(some[t if t < first else first + (t - first) % period] for t in range(count))
 
 
 # -- one step: (gamma, x_t, g_t, memory, residual_t) -> p_t, x_{t+1}, new memory ------------------------------------------
@@ -119,6 +129,17 @@ class Instance:
         zero = tuple(Fraction(0) for _ in self.x0)
         return [*found, *([(self.mean, self.slope, self.f_mean)] if self.letters["T"] else []), (zero, zero, Fraction(0))]
 
+    @property
+    def period(self) -> int:
+        """P > 0 where all of t >= 1 comes again after P steps, again and again; else 0."""
+        rows = list(zip(self.x, self.g, self.f, strict=True)) if self.f else []
+
+        def comes_again(some: Sequence[Any], after: int) -> bool:
+            return all(a == b for a, b in zip(some[1:], some[1 + after :], strict=False))
+
+        lengths = range(1, len(rows) // 3 + 1)
+        return next((n for n in lengths if comes_again(rows, n) and comes_again(self.residual, n)), 0)
+
     def left(self) -> Fraction:
         """The quantity itself; f(x_0) is on the right side."""
         return _LEFT[self.quantity](self)
@@ -137,21 +158,24 @@ class Instance:
         yield from _FUNCTION[self.quantity](self)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as text of rationals."""
+        """Everything as text of rationals; of a run with a period, x_0 and x_1, ..., x_period alone."""
+        period = self.period
+        few = 1 + period if period else len(self.x)
 
         def texts(vectors: Sequence[Vector]) -> list[list[str]]:
-            return [[str(c) for c in v] for v in vectors]
+            return [[str(c) for c in v] for v in vectors[:few]]
 
         return {
             "quantity": self.quantity,
             "method": self.method,
             "letters": {name: None if v is None else str(v) for name, v in self.letters.items()},
+            "period": str(period),
             "x": texts(self.x),
             "g": texts(self.g),
             "p": texts(self.p),
             "residual": texts(self.residual),
             "message": texts([minus(p, r) for p, r in zip(self.p, self.residual, strict=True)]),
-            "f": [str(v) for v in self.f],
+            "f": [str(v) for v in self.f[:few]],
             "mean": None if self.slope is None else {"slope": texts([self.slope])[0], "f": str(self.f_mean)},
         }
 
@@ -176,13 +200,38 @@ class Instance:
             return tuple(map(rational, texts))
 
         letters = {name: None if text is None else rational(text) for name, text in told["letters"].items()}
+        T, period = int(told["letters"]["T"]), int(told.get("period", "0"))
+        g, residual, f = tuple(map(vector, told["g"])), tuple(map(vector, told["residual"])), vector(told["f"])
+        if period:
+            g, residual, f = around(g, period, T + 1), around(residual, period, T), around(f, period, T + 1)
         mean: dict[str, Any] = (
             {} if told["mean"] is None else {"slope": vector(told["mean"]["slope"]), "f_mean": rational(told["mean"]["f"])}
         )
         return cls(
-            told["quantity"], told["method"], letters | {"T": int(told["letters"]["T"])}, vector(told["x"][0]),
-            tuple(map(vector, told["g"])), tuple(map(vector, told["residual"])), vector(told["f"]), **mean,
+            told["quantity"], told["method"], letters | {"T": T}, vector(told["x"][0]), g, residual, f, **mean
         )  # fmt: skip
+
+
+def slopes_bounded(run: Instance) -> bool:
+    r"""In one dimension: whether an L-smooth function through all points, with the same infimum, has |f'| <= sigma everywhere.
+
+    Between neighbours x < y, f' may rise by L a unit, stay at sigma and fall to f'(y): f(y) - f(x) is at most, and likewise
+    at least,
+
+        (2 m^2 - f'(x)^2 - f'(y)^2)/(2 L) - max(m - sigma, 0)^2/L,   m = (f'(x) + f'(y) + L (y - x))/2
+
+    and all that is between can be had. Beyond the last points f' goes to 0 and stays there. In more dimensions, False.
+    """
+    if run.d != 1 or run.quantity != "gradient_norm":
+        return False
+    L, sigma = run.letters["L"], run.letters["sigma"]
+
+    def most(a: Fraction, b: Fraction, room: Fraction) -> Fraction:
+        peak = (a + b + L * room) / 2
+        return Fraction((2 * peak**2 - a**2 - b**2) / (2 * L) - max(peak - sigma, Fraction(0)) ** 2 / L)
+
+    line = sorted({(x[0], g[0], f) for x, g, f in run.points})
+    return all(-most(-a, -b, y - x) <= w - v <= most(a, b, y - x) for (x, a, v), (y, b, w) in pairwise(line))
 
 
 def _complete(run: Instance) -> Iterator[tuple[bool, str]]:

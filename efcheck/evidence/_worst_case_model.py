@@ -29,6 +29,8 @@ class Question:
 
     So gamma = sigma = 1, and L, mu, f0, R stand for gamma L, gamma mu, f0/(gamma sigma^2) (None: free), R/(gamma sigma).
     price: where f0 is free, price f0/(gamma (T + 1)) is subtracted, 2 f0/(gamma (T + 1)) in Theorem II.
+    period: where it is > 0, T is 1 + period, and x_T and e_T are x_1 and e_1 again: the run goes round for ever, and the price
+    is that of `last` steps.
     """
 
     quantity: str
@@ -40,6 +42,13 @@ class Question:
     f0: float | None
     R: float
     price: float = 2.0
+    period: int = 0
+    last: int = 0
+
+    @property
+    def steps(self) -> int:
+        """T of the bound."""
+        return self.last if self.period else self.T
 
     @property
     def q(self) -> float:

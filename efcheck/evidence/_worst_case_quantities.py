@@ -45,11 +45,15 @@ class _Run:
 
     def __init__(self, asked: Question, x0: Any, memory: Any, unit: float = 1.0) -> None:
         """unit: about the size of the gradients."""
-        self.x, self.g, self.p, self.r = [x0], [], [], []
+        self.x: list[Any] = [x0]
+        self.g: list[Any] = []
+        self.p: list[Any] = []
+        self.r: list[Any] = []
         self.contractions = []
-        for _ in range(asked.T):
-            self.g.append(unit * Point())
-            self.r.append(Point())
+        for t in range(asked.T):  # gradients that add up to 0 and the same memory close a period
+            closes = asked.period and t == asked.T - 1
+            self.g.append(-sum(self.g[1:], _zero()) if closes else unit * Point())
+            self.r.append(self.r[0] if closes else Point())
             p, x, memory = STEPS[asked.method](self.x[-1], self.g[-1], memory, asked.q * self.r[-1])
             self.p.append(p)
             self.x.append(x)
@@ -88,7 +92,10 @@ def _error_norm(asked: Question) -> Model:
 def _gradient_norm(asked: Question) -> Model:
     """min_t ||g_t||^2, f smooth, inf f = 0: f(x_t) >= ||g_t||^2/(2L) (Drori and Shamir 2020); f(x_0) <= f0, or paid."""
     run = _Run(asked, _zero(), _zero())
-    run.g.append(Point())
+    if asked.period:
+        run.x.pop()  # the first of its period again
+    else:
+        run.g.append(Point())
     f = [Expression(is_leaf=True) for _ in run.x]
     constraints = {
         "moment": [g**2 <= 1 for g in run.g],
@@ -97,7 +104,7 @@ def _gradient_norm(asked: Question) -> Model:
         "infimum": [g**2 / (2 * asked.L) <= v for g, v in zip(run.g, f, strict=True)],
         "start": [] if asked.f0 is None else [f[0] <= asked.f0],
     }
-    paid = asked.price / (asked.T + 1) * f[0] if asked.f0 is None else None
+    paid = asked.price / (asked.steps + 1) * f[0] if asked.f0 is None else None
     return translate(asked, [g**2 for g in run.g], constraints, run.vectors, {"f": f}, paid)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
-from efcheck.errors import integer, real
+from efcheck.errors import ArgumentError, MissingExtraError, argument_error, integer, real
 from efcheck.evidence.evidence import Evidence
 
 Progress: TypeAlias = Callable[[str, int, int], None]
+SEARCHES = ("both", "families", "programs")
 
 
 def _silent(name: str, done: int, total: int) -> None:
@@ -16,13 +18,24 @@ def _silent(name: str, done: int, total: int) -> None:
 
 
 def falsify(
-    bound: str, form: str = "printed", scale: Any = 1, minutes: float = 10.0, seed: int = 0, progress: Progress = _silent
+    bound: str,
+    form: str = "printed",
+    scale: Any = 1,
+    minutes: float = 10.0,
+    seed: int = 0,
+    progress: Progress = _silent,
+    by: str = "both",
 ) -> Evidence:
-    """Search low-dimensional families of runs for one where left side > scale * right side, and confirm it on Fractions.
+    """Search for a run where left side > scale * right side, and confirm it on Fractions.
 
-    Every point of a grid of round parameters is run in floats, all T at once; the best are moved to increase the ratio of left
-    to right side, and rounded. Of the runs above 1 the simplest one (few digits, small T) that is confirmed is the instance:
-    every hypothesis of the bound (smoothness, sigma, delta of every message, the step size) is checked on Fractions.
+    families: every point of a grid of round parameters of a low-dimensional run, T up to thousands, is run in floats; the best
+    are moved to increase the ratio of left to right side, and rounded. Of the runs above 1 the simplest one (few digits, small
+    T) that is confirmed is the instance: every hypothesis of the bound (smoothness, sigma, delta of every message, the step
+    size) is checked on Fractions.
+
+    programs: semidefinite, over all functions and compressors, without noise. The ratio of worst case to right side is scanned
+    over T up to 16, q = sqrt(1 - delta) and gamma L (or R), and over runs of up to 60 steps that go round; the point of the
+    largest is refined and, where it is above 1, shrunk to few steps and round numbers and replayed on Fractions.
 
     Parameters
     ----------
@@ -41,30 +54,57 @@ def falsify(
         Equal seeds give equal evidence, unless the time ran out.
     progress : callable
         Called with what was done last, the number of scans done, and of all.
+    by : "both", "families" or "programs"
+        Which search; of two violations the shorter one to write is told. The programs need the extra worst-case; where it is
+        missing, or no program is about the bound, "both" is the families, and data["scans"] says so.
 
     Returns
     -------
     Evidence
-        refuted (kind `witness`): data["instance"] in JSON, see `recheck`; data["ratio"], left over right. supported (`search`):
-        none above 1 + 1e-9, data["ratio"] is the largest. undecided: one above, which could not be confirmed, or the time
-        ran out.
+        refuted (kind `witness`): data["instance"] in JSON, see `recheck`; data["ratio"], left over right. supported (`search`,
+        of programs alone `sdp`): none above 1, data["ratio"] is the largest. undecided: one above, which could not be
+        confirmed, an answer that does not count, or the time ran out. data["scans"]: what each search did, in a line.
 
     Raises
     ------
     ArgumentError
-        If there is no such bound or form, or a number is outside its range.
+        If there is no such bound or form, a number is outside its range, or no program is about the bound (by programs).
+    MissingExtraError
+        By programs alone: without PEPit or a solver.
 
     Examples
     --------
     >>> falsify("remark-6-sgd").outcome
     'refuted'
     """
-    from efcheck.evidence import _falsify_search
+    from efcheck.evidence import _falsify_sdp, _falsify_search
     from efcheck.evidence._falsify_target import multiplier, target
 
     goal, factor = target(bound, form), multiplier(scale)
-    limit = real("minutes", minutes, 0, open_ends=True)
-    return _falsify_search.search(goal, factor, limit, integer("seed", seed, 0), progress)
+    limit, seed = real("minutes", minutes, 0, open_ends=True), integer("seed", seed, 0)
+    if by not in SEARCHES:
+        raise argument_error("by", f"be one of {', '.join(SEARCHES)}", by)
+    found, without = [], []
+    if by != "programs":
+        found.append(_falsify_search.search(goal, factor, limit, seed, progress))
+    if by != "families":
+        try:
+            found.append(_falsify_sdp.search(goal, factor, limit, progress))
+        except (ArgumentError, MissingExtraError) as error:
+            if by == "programs":
+                raise
+            without.append(f"no programs: {error}")
+    return _together(found, without)
+
+
+def _together(found: list[Evidence], without: list[str]) -> Evidence:
+    """The shortest confirmed violation; else what all searches say. `without`: why one did not run."""
+    refuted = [e for e in found if e.outcome == "refuted"]
+    chosen = min(refuted, key=lambda e: ("elsewhere" in e.detail, len(str(e.data["instance"])))) if refuted else found[0]
+    outcome = "undecided" if not refuted and any(e.outcome == "undecided" for e in found) else chosen.outcome
+    detail = chosen.detail if refuted else "; ".join([*(e.detail for e in found), *without])
+    scans = {"scans": [e.data["scan"] for e in found] + without}
+    return replace(chosen, outcome=outcome, detail=detail, data={**chosen.data, **scans}, seconds=sum(e.seconds for e in found))
 
 
 def recheck(data: Any, right: Any = None) -> Evidence:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from efcheck.arrays import Array
-from efcheck.errors import argument_error
+from efcheck.errors import argument_error, integer
 from efcheck.evidence._falsify_rational import rational
 from efcheck.evidence.evidence import Evidence
 from efcheck.evidence.worst_case import checked, program
@@ -38,6 +38,7 @@ def replay(
     f0: Any = None,
     R: Any = None,
     method: str = "EFSGD",
+    period: int = 0,
 ) -> Evidence:
     r"""Refute quantity <= above by an explicit run, if the worst case is larger.
 
@@ -50,6 +51,9 @@ def replay(
     ----------
     quantity, T, delta, gamma, sigma, L, f0, R, method
         As in `worst_case`; rationals, or floats, which are read as the decimals they print. `contraction` has no replay.
+    period : int
+        Above 0, only runs that go round after one step, x_{t + period} = x_t and e_{t + period} = e_t for t >= 1: few points
+        for any T >= period. gradient_norm of EFSGD, f0 free.
     above : efcheck.bounds Side, SymPy expression in the paper's letters, or number
         The right side; f0 is f(x_0) - inf f of the run where it is left free.
 
@@ -75,13 +79,15 @@ def replay(
     if quantity not in QUANTITIES:
         raise argument_error("quantity", f"be one of {', '.join(QUANTITIES)}", quantity)
     start = time.perf_counter()
+    if period and (quantity, method, f0) != ("gradient_norm", "EFSGD", None):
+        raise argument_error("period", "be 0 but for gradient_norm of EFSGD with f0 left free", period)
     given = {"delta": delta, "gamma": gamma, "sigma": sigma, "L": L, "f0": f0, "R": R}
     letters = {name: None if value is None else _rational(name, value) for name, value in given.items()}
     used = checked(quantity, method, "CLARABEL", {**{n: None if v is None else float(v) for n, v in letters.items()}, "T": T})
     given = {name: value for name, value in letters.items() if value is not None}
     ones = dict.fromkeys(("sigma", "L", "R"), Fraction(1))
     exact = {"T": used["T"]} | {name: given.get(name, ones.get(name)) for name in used if name != "T"}
-    found = _search(quantity, method, used, exact, above)
+    found = _search(quantity, method, used | {"period": integer("period", period, 0, used["T"])}, exact, above)
     return replace(found, seconds=time.perf_counter() - start)
 
 
@@ -185,7 +191,7 @@ def _instance(
     model: Model, vectors: Mapping[str, Array], numbers: Mapping[str, Array], digits: int, exact: dict[str, Any]
 ) -> Instance:
     """Rounded in units of gamma and sigma, then in the reader's."""
-    from efcheck.evidence._replay_instance import Instance
+    from efcheck.evidence._replay_instance import Instance, around
 
     def rational(value: float, unit: Fraction) -> Fraction:
         return Fraction(round(float(value) * 10**digits), 10**digits) * unit
@@ -200,9 +206,11 @@ def _instance(
     if "mean" in vectors:
         at_mean = {"slope": points("slope", sigma)[0], "f_mean": rational(numbers["f_mean"][0], f)}
     values = tuple(rational(v, f) for v in numbers["f"]) if "f" in numbers else ()
-    return Instance(
-        asked.quantity, asked.method, exact, points("x", x)[0], points("g", sigma), points("residual", sent), values, **at_mean
-    )
+    g, residual = points("g", sigma), points("residual", sent)
+    if asked.period:
+        g = (*g[:-1], tuple(-sum(column) for column in zip(*g[1:-1], strict=True)))  # the rounding is closed, too
+        g, residual, values = (around(some, asked.period, asked.last + 1) for some in (g, residual, values))
+    return Instance(asked.quantity, asked.method, exact, points("x", x)[0], g, residual[: exact["T"]], values, **at_mean)
 
 
 def _witness(instance: Instance, right: Any, slack: float, digits: int) -> Evidence:

@@ -184,7 +184,10 @@ def _share(delta: Any) -> float:
 
 
 def program(quantity: str, method: str, solver: str, used: Mapping[str, Any]) -> tuple[Model, dict[str, float]]:
-    """The semidefinite program of checked letters in units where gamma = sigma = 1, and these units by name."""
+    """The semidefinite program of checked letters in units where gamma = sigma = 1, and these units by name.
+
+    `used` may hold the price of f0 and the period, see `Question`, too.
+    """
     try:
         importlib.import_module(solver.lower())
         from efcheck.evidence._worst_case_model import Question
@@ -195,7 +198,10 @@ def program(quantity: str, method: str, solver: str, used: Mapping[str, Any]) ->
     gamma, sigma, q = used["gamma"], used.get("sigma", 1.0), math.sqrt(1 - used["delta"])
     x, f, f0, R = gamma * sigma, gamma * sigma**2, used.get("f0"), used.get("R", 1.0) / (gamma * sigma)
     sizes = (gamma * used.get("L", 1.0), gamma * used.get("mu", 0.0), None if f0 is None else f0 / f, R)
-    model = build(Question(quantity, method, used["T"], used["delta"], *sizes, price=used.get("price", 2.0)))
+    period, T = used.get("period", 0), used["T"]
+    asked = Question(
+        quantity, method, 1 + period if period else T, used["delta"], *sizes, used.get("price", 2.0), period, last=T
+    )
     value = {
         "error_norm": (q or 1.0) ** 2 * x**2,
         "gradient_norm": sigma**2,
@@ -203,7 +209,16 @@ def program(quantity: str, method: str, solver: str, used: Mapping[str, Any]) ->
         "contraction": 1.0,
     }
     sent = x if method == "EFSGD" else sigma
-    return model, {"x": x, "mean": x, "g": sigma, "slope": sigma, "f": f, "p": sent, "residual": sent, "value": value[quantity]}
+    return build(asked), {
+        "x": x,
+        "mean": x,
+        "g": sigma,
+        "slope": sigma,
+        "f": f,
+        "p": sent,
+        "residual": sent,
+        "value": value[quantity],
+    }
 
 
 def _line(data: Mapping[str, Any]) -> str:
