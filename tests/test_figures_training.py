@@ -154,6 +154,13 @@ def test_the_nearest_experiment_is_the_network_first_then_the_data(tmp_path: Pat
     assert "ResNet18 on CIFAR-100" in script("fig4").compute(results=str(tmp_path))["note"].partition(".")[0]
 
 
+def test_a_few_images_of_the_papers_network_are_no_figure_where_there_are_whole_runs(tmp_path: Path) -> None:
+    results(tmp_path / "few", **JPEG, limit_train=320)
+    assert "VGG19" in script("fig7").compute(results=str(tmp_path))["note"].partition(".")[0]
+    results(tmp_path / "cnn")
+    assert "A small CNN on Fashion-MNIST" in script("fig7").compute(results=str(tmp_path))["note"].partition(".")[0]
+
+
 def test_figure_2_is_ef_signsgd_at_the_papers_batch_size_or_the_largest(tmp_path: Path) -> None:
     module = script("fig2")
     data = module.compute(results=str(results(tmp_path / "a", batches=(256, 128, 8))))

@@ -50,7 +50,9 @@ def main(
 
 
 def nearest(experiment: paper.Experiment, results: str | None, wanted: Callable[[Log], bool] = lambda log: True) -> Group:
-    """The group of runs that is nearest to the paper's experiment: its network first, then its data, then most epochs.
+    """The group of runs that is nearest to the paper's experiment.
+
+    All training images before a part of them; then the paper's network; then its data; then the most epochs.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def _distance(group: Group, experiment: paper.Experiment) -> tuple[Any, ...]:
     data = 0 if run["data"] == experiment.data else 1 + _place(_DATA, run["data"])
     model = 0 if run["model"] == experiment.model else 1 + _place(_MODELS, run["model"])
     epochs = max((cell.epochs for cell in group.cells.values()), default=0)
-    return model, data, run.get("limit_train") is not None, -epochs, -len(group.cells)
+    return run.get("limit_train") is not None, model, data, -epochs, -len(group.cells)
 
 
 def _place(order: Sequence[str], name: str) -> int:
