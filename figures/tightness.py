@@ -3,7 +3,10 @@
 Claims  lemma-3, theorem-2, theorem-3 and their sharp forms. Marks are worst cases.
         (a) Lemma 3 and (c) Theorem III at gamma = R/(sigma (T+1)), over the printed bound: they lie on the curves, the sharp
         forms. (b) Theorem II with f(x_0) free, at the gamma L with the largest ratio: above 1 it is exceeded as printed; the
-        repaired one never is. (d) The largest f(xbar_T) - f* at the step size that makes it least, delta = 1/2, R = sigma = 1.
+        repaired one never is. (d), (e) The step size that makes the largest f(xbar_T) - f* least, and that, delta = 1/2,
+        R = sigma = 1. (f) One step on a smooth and strongly convex f, mu = L/10, at the best step size: by how much a Lyapunov
+        function shrinks; the curves are the published rates (Berg Thomsen, Taylor, Dieuleveut 2025; for no feedback, gradient
+        descent for L (1 + q) and mu (1 - q), q = sqrt(1 - delta)).
 Reads   tightness.csv, the numbers of `compute` as solved; needs the extra worst-case only to solve anew
 Writes  tightness.{pdf,png,npz,json}        Time  1 s; 10 min for `tightness.py --anew`
 """
@@ -19,18 +22,20 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 
 from efcheck import bounds, figure
 from efcheck.evidence import worst_case
 
-SIZE = (6.75, 2.5)
-PANELS = 4
+SIZE = (6.75, 4.6)
+PANELS = 1
 SAVED = Path(__file__).with_suffix(".csv")
 COLUMNS = ("panel", "method", "T", "delta", "gamma", "worst")
 LOOKS = [figure.Style(c, s, m) for c, s, m in (("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", "-.", "^"))]
 SOLVER = "CLARABEL"
 METHODS = ("EFSGD", "EF21", "CompressedSGD")
 NAMES = {"EFSGD": "EF", "EF21": "EF21", "CompressedSGD": "no feedback"}
+MU = 0.1  # of (f), L = 1
 LEMMA, SMOOTH, CONVEX, STEPS, DELTAS = (1, 4, 30), (6, 12, 20), (1, 4, 12), (1, 2, 4, 8, 16), 8
 Row = tuple[str, str, int, float, float, float]
 
@@ -47,12 +52,12 @@ def compute(
 ) -> dict[str, Any]:
     """The columns panel, method, T, delta, gamma, worst; from tightness.csv if it has these T and so many delta by this solver.
 
-    lemma, smooth, convex, methods: the T of panels (a), (b), (c), (d); deltas: how many in (a), (b), (c). source: the csv,
-    "" to solve anew. Units sigma = 1, R = 1, and L = 1 in (b).
+    lemma, smooth, convex, methods: the T of panels (a), (b), (c), (d) and (e), whose rows are "d"; deltas: how many in (a),
+    (b), (c), (f). source: the csv, "" to solve anew. Units sigma = 1, R = 1, and L = 1 in (b), (f).
     """
     rows = saved(SAVED.with_name(source)) if source and SAVED.with_name(source).exists() and solver == SOLVER else []
     wanted = {(panel, T): deltas for panel, some in (("a", lemma), ("b", smooth), ("c", convex)) for T in some}
-    wanted |= {("d", T): len(METHODS) for T in methods}
+    wanted |= {("d", T): len(METHODS) for T in methods} | {("f", 1): len(METHODS) * deltas}
     counts = Counter((row[0], row[2]) for row in rows)
     if any(counts[key] != count for key, count in wanted.items()):
         rows = list(solved(lemma, smooth, convex, methods, deltas, solver))
@@ -89,6 +94,25 @@ def solved(lemma: Any, smooth: Any, convex: Any, methods: Any, deltas: int, solv
         yield from (("c", "EFSGD", T, d, step, value("suboptimality", delta=d, **given)) for d in even)
     for method in METHODS:
         yield from (("d", method, T, 0.5, *best_step(T, method, solver)) for T in methods)
+    yield from rates(even, solver)
+
+
+def rates(deltas: Any, solver: str = SOLVER) -> Iterable[Row]:
+    """Panel (f)."""
+    for method in METHODS:
+        for d, step in zip(deltas, published(method, deltas)[0], strict=True):
+            given = {"delta": d, "gamma": step, "mu": MU, "method": method, "solver": solver}
+            yield "f", method, 1, d, step, value("contraction", T=1, **given)
+
+
+def published(method: str, delta: Any) -> tuple[Any, Any]:
+    """The best step size and its rate, with L = 1 and mu = MU."""
+    q, s = np.sqrt(1 - delta), (1 - MU) / (1 + MU)
+    if method == "CompressedSGD":
+        low, high = (1 - q) * MU, 1 + q
+        return 2 / (low + high), ((high - low) / (high + low)) ** 2
+    rate = q + (1 - q) * s / 2 * ((1 - q) * s + np.sqrt(4 * q + ((1 - q) * s) ** 2))
+    return 2 / (1 + MU) * (1 - q) / (1 + q), rate
 
 
 def value(quantity: str, **letters: Any) -> float:
@@ -134,14 +158,27 @@ def _peak(f: Callable[[float], float], low: float, high: float) -> float:
 
 
 def draw(axes: Sequence[Axes], data: Mapping[str, Any]) -> None:
-    """(a) Lemma 3, (b) Theorem II, (c) Theorem III, (d) three methods."""
-    _over_printed(axes[0], data, "a", bounds.LEMMA_3)
-    _smooth(axes[1], data)
-    _over_printed(axes[2], data, "c", bounds.THEOREM_3)
-    _methods(axes[3], data)
-    axes[0].set_ylabel("worst case / bound")
-    for ax, name in zip(axes, ("(a) Lemma 3", "(b) Theorem II", "(c) Theorem III", "(d) best step"), strict=True):
-        ax.text(0.0, 1.03, name, transform=ax.transAxes, ha="left")
+    """(a) Lemma 3, (b) Theorem II, (c) Theorem III; (d), (e), (f) three methods."""
+    drawing: Any = axes[0].figure
+    axes[0].remove()
+    panels = drawing.subplots(2, 3).ravel()
+    _over_printed(panels[0], data, "a", bounds.LEMMA_3)
+    _smooth(panels[1], data)
+    _over_printed(panels[2], data, "c", bounds.THEOREM_3)
+    _best_steps(panels[3], data)
+    _methods(panels[4], data)
+    _rates(panels[5], data)
+    panels[0].set_ylabel("worst case / bound")
+    names = (
+        "Lemma 3",
+        "Theorem II",
+        "Theorem III",
+        "best step size",
+        "worst case at the best step",
+        "strongly convex, one step",
+    )
+    for ax, letter, name in zip(panels, "abcdef", names, strict=True):
+        ax.text(0.0, 1.03, f"({letter}) {name}", transform=ax.transAxes, ha="left")
 
 
 def _letters(form: bounds.Side, **values: Any) -> dict[str, Any]:
@@ -191,6 +228,34 @@ def _smooth(ax: Axes, data: Mapping[str, Any]) -> None:
         ax.plot([], [], "ok", markersize=3, markerfacecolor=fill, label=f"over {label}")
     ax.set(xscale="log", xlabel=r"$1 - \delta$ (log)", ylim=(0, 1.1))
     ax.legend(loc="lower left", fontsize=6, labelspacing=0.3)
+
+
+def _best_steps(ax: Axes, data: Mapping[str, Any]) -> None:
+    for look, method in zip(LOOKS, METHODS, strict=True):
+        part = _part(data, "d", method=method)
+        line = {"color": look.color, "linestyle": look.linestyle, "linewidth": 0.9}
+        ax.plot(part["T"] + 1, part["gamma"], **line, marker=look.marker, markersize=3, label=NAMES[method])
+    counts = np.arange(0, max(_steps(data, "d")) + 1)
+    side = bounds.REMARK_6.sharp
+    tuned = 1 / ((counts + 1) * side(**_letters(side, T=counts, delta=0.5)))  # both terms of the bound are equal there
+    ax.plot(counts + 1, tuned, color="0.4", linestyle=":", linewidth=1, label="of EF's sharp bound")
+    ax.set(xscale="log", yscale="log", xlabel="$T + 1$ (log)", ylabel=r"$\gamma\,\sigma/R$ (log)")
+    ax.set(xlim=(0.9, 20), xticks=[1, 2, 5, 10, 20])
+    ax.xaxis.set_major_formatter("{x:.0f}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.legend(loc="lower left", fontsize=6)
+
+
+def _rates(ax: Axes, data: Mapping[str, Any]) -> None:
+    """Marks: worst cases; curves: published."""
+    fine = np.linspace(0.02, 1, 200)
+    for look, method in zip(LOOKS, METHODS, strict=True):
+        part, size = _part(data, "f", method=method), 5 if method == "EF21" else 3  # EF and EF21 coincide
+        ax.plot(fine, published(method, fine)[1], color=look.color, linestyle=look.linestyle, linewidth=0.9)
+        fill = "none" if method == "EF21" else look.color
+        ax.plot(part["delta"], part["worst"], look.marker, color=look.color, markersize=size, mfc=fill, label=NAMES[method])
+    ax.set(xlabel=r"compression $\delta$", ylabel="rate of one step", xlim=(0, 1), ylim=(0.6, 1.02))
+    ax.legend(loc="lower left", fontsize=6)
 
 
 def _methods(ax: Axes, data: Mapping[str, Any]) -> None:

@@ -31,6 +31,10 @@ HOLDING = [
 ]  # fmt: skip
 
 
+SHARP = [bound for bound in bounds.BOUNDS.values() if bound.sharp is not None]
+LONG = {"theorem-2", "remark-4", "remark-5"}  # tight as delta -> 0: T = 99855, half a minute each
+
+
 @pytest.fixture(scope="module")
 def found():
     """Each refuted bound searched once, from a cold start."""
@@ -93,7 +97,7 @@ def test_a_bound_that_holds_is_not_exceeded_and_the_largest_ratio_is_told(name, 
     assert least < evidence.data["ratio"] < 1 + 1e-9  # rounding of a float run of some hundred steps
 
 
-@pytest.mark.parametrize("name", ["lemma-3", "theorem-3", "remark-10", "remark-6"])
+@pytest.mark.parametrize("name", [pytest.param(b.name, marks=[pytest.mark.slow] * (b.name in LONG)) for b in SHARP])
 def test_a_sharp_bound_times_99_percent_is_refuted_and_replayed(name, tmp_path):
     evidence = falsify(name, "sharp", scale="0.99", by="families")
     assert evidence.outcome == "refuted" and evidence.data["ratio"] > 1
@@ -117,8 +121,8 @@ def test_no_float_run_is_outside_the_hypotheses(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "form"), [("theorem-2", "repaired"), ("remark-4", "repaired"), ("theorem-2", "sharp")])
-def test_theorem_2_as_it_holds_times_99_percent_is_refuted_near_delta_0(name, form, tmp_path):
+@pytest.mark.parametrize(("name", "form"), [("theorem-2", "repaired"), ("remark-4", "repaired")])
+def test_a_repaired_bound_times_99_percent_is_refuted_near_delta_0(name, form, tmp_path):
     evidence = falsify(name, form, scale=F(99, 100), by="families")
     instance = read(evidence.data["instance"])
     assert evidence.outcome == "refuted" and instance.delta < F(1, 5)

@@ -148,6 +148,21 @@ def test_gradient_descent_has_its_known_rate() -> None:
         assert found.data["value"] == pytest.approx((9 / 11) ** 4, rel=EXACT)
 
 
+@pytest.mark.parametrize("mu", [0.05, 0.3])
+@pytest.mark.parametrize("delta", [0.2, 0.5, 0.96])
+def test_the_rates_at_the_best_steps_are_the_published_ones(delta: float, mu: float) -> None:
+    """Berg Thomsen, Taylor, Dieuleveut 2025, Theorems 1 and 2, and gradient descent for L (1 + q) and mu (1 - q); L = 1."""
+    q, s = math.sqrt(1 - delta), (1 - mu) / (1 + mu)
+    letters = {"T": 1, "delta": delta, "mu": mu}
+    fed = q + (1 - q) * s / 2 * ((1 - q) * s + math.sqrt(4 * q + ((1 - q) * s) ** 2))
+    for method in ("EFSGD", "EF21"):
+        found = worst_case("contraction", gamma=2 / (1 + mu) * (1 - q) / (1 + q), method=method, **letters)
+        assert found.data["value"] == pytest.approx(fed, rel=EXACT)
+    low, high = (1 - q) * mu, 1 + q
+    found = worst_case("contraction", gamma=2 / (low + high), method="CompressedSGD", **letters)
+    assert found.data["value"] == pytest.approx(((high - low) / (high + low)) ** 2, rel=EXACT)
+
+
 @pytest.mark.parametrize("delta", [0.2, 0.75])
 def test_feedback_and_ef21_share_their_rate_at_the_best_step_and_it_is_the_rate_of_many_steps(delta: float) -> None:
     """Berg Thomsen, Taylor, Dieuleveut 2025: equal rates; V_T = rate^T V_0 means that one step tells all."""
