@@ -1,4 +1,4 @@
-"""The loop: schedule, seeds, metrics, and that a run gone on with ends in the same bits."""
+"""The loop: rates, seeds, metrics, and that a run gone on with ends in the same bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tiny_runs import assert_same, without_clock
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from efcheck.errors import ArgumentError  # noqa: E402
-from efcheck.train import _eager, _general, _setup, checkpoint, loop, metrics, schedule  # noqa: E402
+from efcheck.train import _eager, _general, _setup, checkpoint, loop, metrics  # noqa: E402
 from efcheck.train._settings import Settings  # noqa: E402
 from efcheck.train._stop import Stopped, StopSign  # noqa: E402
 from efcheck.train._watch import DivergedError, Watch  # noqa: E402
@@ -65,19 +65,7 @@ def one_thread() -> Any:
         yield
 
 
-# --- the schedule
-
-
-@pytest.mark.parametrize(("epochs", "steps", "expected"), [(200, 391, (100, 150)), (4, 5, (2, 3)), (8, 1, (4, 6))])
-def test_the_rate_falls_after_half_and_three_quarters_of_the_epochs(epochs: int, steps: int, expected: tuple[int, int]) -> None:
-    assert schedule.milestones(epochs) == expected
-    assert schedule.falls(epochs * steps) == tuple(steps * epoch for epoch in expected)
-
-
-def test_the_rate_of_a_short_run_falls_within_an_epoch() -> None:
-    assert [schedule.learning_rate(0.3, t, 8) for t in range(8)] == [0.3] * 4 + [0.03] * 2 + [0.003] * 2
-    assert {schedule.learning_rate(0.3, t, 8, constant=True) for t in range(8)} == {0.3}
-    assert schedule.milestones(1) == (0.5, 0.75) and schedule.learning_rate(0.3, 0, 1) == 0.3
+# --- the learning rate
 
 
 @pytest.mark.parametrize(("epochs", "constant"), [(1, False), (3, False), (3, True)])
@@ -90,13 +78,6 @@ def test_each_step_is_taken_with_its_rate(epochs: int, constant: bool, monkeypat
     wanted = [0.02 * 10.0 ** -(0 if constant else (2 * t >= n) + (4 * t >= 3 * n)) for t in range(n)]
     assert seen == pytest.approx(wanted, rel=1e-12) and len(set(seen)) == (1 if constant else 3)
     assert [row["lr"] for row in run.rows] == seen[::4]
-
-
-def test_default_rates_are_table_2_scaled_by_the_batch_size() -> None:
-    assert schedule.default_rate("signsgdm", "resnet18", 128) == 3.2e-4
-    assert schedule.default_rate("signsgdm", "vgg19", 8) == 5.6e-5 / 16
-    with pytest.raises(ArgumentError, match="`algorithm` must be one of sgdm"):
-        schedule.default_rate("adam", "cnn", 128)
 
 
 # --- the same bits
