@@ -5,10 +5,11 @@ The public names are loaded when they are first used, so that `import efcheck` c
 
 from __future__ import annotations
 
-import importlib
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from efcheck._lazy import lazy
 
 __version__ = "0.1.0"
 
@@ -38,19 +39,7 @@ _MODULES = ("arrays", "checks", "claims", "compressors", "errors", "evidence", "
 
 __all__ = ["__version__", *_HOMES, *_MODULES]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
-    if name in _MODULES:
-        return importlib.import_module(f"efcheck.{name}")
-    raise AttributeError(f"module 'efcheck' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOMES, _MODULES)
 
 
 class _Package(ModuleType):

@@ -5,8 +5,9 @@ check_compressor runs all checks of a compressor; CHECKS names them, check_named
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from efcheck._lazy import lazy
 
 if TYPE_CHECKING:
     from efcheck.checks.comm_hook import check_comm_hook as check_comm_hook
@@ -32,16 +33,4 @@ _MODULES = ("strategies",)
 
 __all__ = [*_HOMES, *_MODULES]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOMES, _MODULES)
