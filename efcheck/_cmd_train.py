@@ -49,7 +49,7 @@ def train(data_dir: Path, out: Path, resume: bool, checkpoint_every: float, down
     \b
     efcheck train --data fashion-mnist --data-dir DIR --model cnn --algorithm ef-signsgd --epochs 1 --out OUT
 
-    The learning rate falls to a tenth after half and after three quarters of the epochs. Ctrl-C and SIGTERM save the
+    The learning rate falls to a tenth after half and after three quarters of the steps. Ctrl-C and SIGTERM save the
     state; with --resume a run ends with the same bits as one that was never stopped.
 
     Exit codes: 0 trained, 1 a loss or gradient was not finite, 2 wrong usage or bad input, 130 Ctrl-C, 143 SIGTERM.
