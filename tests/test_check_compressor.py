@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,9 +10,8 @@ import pytest
 
 from efcheck import check_compressor, compressors
 from efcheck.checks import CHECKS, _behaviour, check_named
+from efcheck.checks._clock import Clock, Prices
 from efcheck.checks._compare import TOO_SLOW
-from efcheck.checks._random import Clock
-from efcheck.checks._source import PLACEHOLDER, source_of
 from efcheck.checks._subject import Subject, refused
 from efcheck.compressors import (
     QSGD,
@@ -34,22 +29,15 @@ from efcheck.compressors import (
 from efcheck.errors import ArgumentError
 
 sys.path.insert(0, str(Path(__file__).parent))
+from planted.cases import ALL_CORRECT, ALL_PLANTED, TORCH_CORRECT, TORCH_PLANTED, intended
 from planted.compressors import PLANTED
 from planted.correct import CORRECT
 
-HERE = Path(__file__).parent
-try:
-    from planted.torch_compressors import CORRECT as TORCH_CORRECT
-    from planted.torch_compressors import PLANTED as TORCH_PLANTED
-except ImportError:
-    TORCH_PLANTED, TORCH_CORRECT = {}, {}
 needs_torch = pytest.mark.skipif(not TORCH_PLANTED, reason="needs torch")
-
-ALL_PLANTED = {**PLANTED, **{f"torch: {name}": case for name, case in TORCH_PLANTED.items()}}
-ALL_CORRECT = {**CORRECT, **{f"torch: {name}": case for name, case in TORCH_CORRECT.items()}}
 FAST = ("learned table", "top-k with shuffled ties", "seldom mask without omega", "ternary", "float32 only",
         "plain numbers named delta and bits", "a step above 1", "a float32 scale, declared homogeneous",
-        "error-compensated, declared", "raises on NaN", "symmetries in law")  # fmt: skip
+        "error-compensated, declared", "raises on NaN", "symmetries in law", "one dither for all entries",
+        "antithetic in a batch", "memoised", "forwards its claims", "stored by columns")  # fmt: skip
 OWN = (
     Identity(), Sign(), Sign(zero=1), ScaledSign(), ScaledSign(zero=0), TopK(1), TopK(2), TopK(0.3), RandomK(1), RandomK(0.3),
     RandomK(0.5, unbiased=True), LowRank(1, (2, 5)), QSGD(1), QSGD(16), TernGrad(), OneBit(), Scaled(TopK(0.5), 0.9),
@@ -60,7 +48,7 @@ OWN = (
 @pytest.fixture
 def quick(monkeypatch):
     """A twelfth of the time for the tests of random compressors: they lose power, not validity."""
-    monkeypatch.setattr(Subject, "clock", lambda self, seconds: Clock(seconds / 12))
+    monkeypatch.setattr(Subject, "clock", lambda self, seconds: Clock(seconds / 12, lambda: self.prices.spent))
 
 
 def failing(report):
@@ -68,12 +56,6 @@ def failing(report):
 
 
 # planted bugs
-
-
-@functools.cache
-def intended(name):
-    c, claims, check = ALL_PLANTED[name]
-    return check_named(check, c, **claims)
 
 
 @pytest.mark.parametrize("name", ALL_PLANTED)
@@ -87,80 +69,6 @@ def test_there_are_enough_planted_bugs_and_correct_compressors():
     assert {case[2] for case in PLANTED.values()} == set(CHECKS), "each check has a bug that it must catch"
 
 
-MARK = "# snippet: "
-RUN = """
-import json, sys
-for name, snippet in json.load(sys.stdin):
-    try:
-        exec(snippet, {})
-        print(json.dumps([name, "no failure"]))
-    except BaseException as error:
-        print(json.dumps([name, type(error).__name__]))
-"""
-
-
-def shown(snippets):
-    """What each snippet raises in a fresh interpreter."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUN], input=json.dumps(snippets), capture_output=True, text=True,
-        cwd=HERE, timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith('["')]
-    return dict(map(json.loads, lines))
-
-
-def test_a_failing_report_alone_shows_the_failure_in_a_fresh_interpreter():
-    got = shown([(name, intended(name).reproduce) for name in ALL_PLANTED])
-    assert set(got) == set(ALL_PLANTED)
-    told = {name: ("AssertionError", "SystemExit" if name == "exits" else raised(name)) for name in got}
-    assert not {name: what for name, what in got.items() if what not in told[name]}
-
-
-def raised(name):
-    """The exception that the check told, if any."""
-    return next(iter(re.findall(r"\b([A-Z]\w*Error): ", intended(name).detail)), None)
-
-
-def test_a_snippet_can_be_pasted_at_a_prompt():
-    text = "import sys\n" + "".join(
-        f"print('\\n{MARK}{name}', file=sys.stderr)\n{intended(name).reproduce}\n" for name in ALL_PLANTED if name != "exits"
-    )
-    done = subprocess.run(
-        [sys.executable, "-i", "-q", "-W", "ignore"], input=text, capture_output=True, text=True, cwd=HERE, timeout=600,
-        check=False,
-    )  # fmt: skip
-    errors = {name: set(re.findall(r"^(\w+Error)\b", rest, re.MULTILINE)) for name, _, rest in
-              (part.partition("\n") for part in done.stderr.split(MARK)[1:])}  # fmt: skip
-    assert set(errors) == set(ALL_PLANTED) - {"exits"}
-    assert not {
-        name: what for name, what in errors.items() if not what & {"AssertionError", raised(name)} or "SyntaxError" in what
-    }
-
-
-def test_a_snippet_whose_bug_is_mended_shows_nothing(tmp_path):
-    snippet = intended("scale by the sum").reproduce
-    mended = snippet.replace(
-        "from planted.compressors import scale_by_the_sum as c", "from planted.compressors import scaled_sign as c"
-    )
-    assert mended != snippet and shown([("bug", snippet), ("mended", mended)]) == {
-        "bug": "AssertionError",
-        "mended": "no failure",
-    }
-
-
-@pytest.mark.parametrize(
-    ("bug", "check", "mended"),
-    [("random levels of the whole batch", "batch", "lambda v, rng=None: np.where(rng.random(v.shape) < 0.5, 2 * v, 0 * v)")],
-)
-def test_a_snippet_that_compares_laws_shows_the_bug_and_accuses_no_correct_code(bug, check, mended):
-    snippet = intended(bug).reproduce
-    assert ALL_PLANTED[bug][2] == check and "the two laws differ" in snippet
-    right = re.sub(r"^(from planted.*|c = .*)$", f"c = {mended}", snippet, flags=re.MULTILINE)
-    assert right != snippet
-    assert shown([("bug", snippet), ("mended", right)]) == {"bug": "AssertionError", "mended": "no failure"}
-
-
 def test_code_that_computes_in_float32_is_told_so_and_unscaled_signs_are_not():
     def narrow(v):
         return (v.astype(np.float32) * np.float32(0.7)).astype(v.dtype)
@@ -171,29 +79,6 @@ def test_code_that_computes_in_float32_is_told_so_and_unscaled_signs_are_not():
     )
     assert not Subject(Sign(zero=1)).precision_note(np.array([1e150]))
     assert not Subject(narrow).precision_note(np.array([1.0]))
-
-
-def test_an_object_without_a_name_to_import_has_a_placeholder_in_its_snippet():
-    def local(v):
-        return -v
-
-    found = check_named("contraction", local, delta=0.5)
-    assert PLACEHOLDER.partition("{}")[0] in found.reproduce and "assert value <=" in found.reproduce
-    scope = {"c": local}
-    with pytest.raises(AssertionError):
-        exec(found.reproduce, scope)
-
-
-def test_sources_give_equal_objects():
-    for c in (
-        TopK(2),
-        Blockwise([QSGD(3), TernGrad()], (2, 2)),
-        Scaled(RandomK(0.5, unbiased=True), 0.4),
-        PLANTED["biased rounding"][0],
-    ):
-        scope = {}
-        exec(source_of(c), scope)
-        assert type(scope["c"]) is type(c) and (scope["c"] == c or vars(scope["c"]) == vars(c))
 
 
 # correct compressors
@@ -305,14 +190,31 @@ def test_dimensions_that_a_compressor_refuses_are_named_and_no_failure():
 
 def test_slow_random_compressors_are_not_compared_in_law(monkeypatch):
     s = Subject(PLANTED["random levels of the whole batch"][0], dims=(3, 5))
-    s.cost = dict.fromkeys(s.cost, 0.02)
+    s.prices.took = dict.fromkeys(s.prices.took, 0.02)
     calls = []
     monkeypatch.setattr(_behaviour, "same_law", lambda *_: calls.append(1))
     found = _behaviour.batch(s)
     assert not calls and found.outcome == "passed" and found.detail == TOO_SLOW
     s = Subject(CORRECT["symmetries in law"][0], dims=(3, 5))
-    s.cost = dict.fromkeys(s.cost, 0.02)
+    s.prices.took = dict.fromkeys(s.prices.took, 0.02)
     assert _behaviour.symmetry(s, "scale").outcome == "skipped"
+
+
+def test_slow_code_is_called_less_often_and_the_report_says_so(monkeypatch):
+    calls = []
+
+    def slow(v, rng):
+        calls.append(1)
+        return v * (rng.random(v.shape) < 0.5)
+
+    monkeypatch.setattr(Prices, "time", lambda self, d, call: self.took.update({d: 0.02}))
+    report = check_compressor(slow, delta=0.5)
+    assert report.passed and len(calls) < 500, len(calls)
+    assert report["sizes"].detail == "d = 1, 2, 3, 10, 1000"
+    assert "at d = 1000: elsewhere" in report["contraction"].detail and TOO_SLOW in report["contraction"].detail
+    assert "note: a call takes about 0.02 s at d = 1000: 1/512 of" in str(report) and report.to_json()["notes"]
+    monkeypatch.setattr(Prices, "time", lambda self, d, call: self.took.update({d: 2.0}))
+    assert check_named("contraction", slow, delta=0.5, dims=(3,)).outcome == "skipped"
 
 
 def test_an_error_on_purpose_is_told_from_a_slip():
@@ -365,7 +267,7 @@ def test_equal_seeds_give_equal_results():
     def plain(report):
         return [(r.name, r.outcome, r.detail, r.number, r.reproduce) for r in report]
 
-    for c in (ScaledSign(), LowRank(1, (2, 2))):
+    for c in (ScaledSign(), LowRank(1, (2, 2)), RandomK(0.5, unbiased=True)):
         assert plain(check_compressor(c, dims=(2, 4))) == plain(check_compressor(c, dims=(2, 4)))
 
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 
 from efcheck.checks import CHECKS, parametrize_with_checks, strategies
+from efcheck.checks._clock import Clock, Prices
 from efcheck.checks._inputs import Input, families
-from efcheck.checks._random import Bet, Clock, at_most, bounded, differs, play, spread
+from efcheck.checks._random import Bet, at_most, bounded, differs, play, spread
 from efcheck.checks._source import subject_of
 from efcheck.checks._unbiased import _radius
 from efcheck.compressors import ScaledSign, TopK
@@ -20,15 +21,13 @@ from efcheck.errors import ArgumentError
 
 def test_bets_win_against_false_claims_and_hardly_ever_against_true_ones():
     """Each claim at its very edge, 300 times each: a win has chance 5e-9."""
-    rng = np.random.default_rng(0)
+    rng, clock = np.random.default_rng(0), Clock(1.0, lambda: 0.0)
     rare = lambda n: (rng.random(n) < 1e-3) * 1e3  # noqa: E731 - mean 1, variance 999
     for _ in range(300):
-        clock = Clock(10)
         assert not play(lambda n: rng.exponential(size=n), at_most(1.0), 1.0, 1000, clock).won
         assert not play(rare, at_most(1.0), 1.0, 1000, clock).won
         assert not play(lambda n: rare(n) - 1, spread(999.0), 0.0, 1000, clock).won
         assert not play(lambda n: 1 - rare(n), bounded(1000.0), 0.0, 1000, clock).won
-    clock = Clock(30)
     assert play(lambda n: np.full(n, 1.01), at_most(1.0), 1.0, 5000, clock).won
     assert play(lambda n: rng.standard_normal(n) + 0.1, spread(1.0), 0.0, 10_000, clock).won
     assert play(lambda n: np.full(n, 0.5), bounded(1000.0), 0.0, 100_000, clock).won
@@ -36,7 +35,35 @@ def test_bets_win_against_false_claims_and_hardly_ever_against_true_ones():
 
 
 def test_a_bet_stops_early_where_it_cannot_win():
-    assert play(lambda n: np.zeros(n), at_most(1.0), 1.0, 100_000, Clock(10)).n < 1000
+    assert play(lambda n: np.zeros(n), at_most(1.0), 1.0, 100_000, Clock(1.0, lambda: 0.0)).n < 1000
+
+
+def test_a_bet_stops_where_too_few_draws_are_left_for_so_small_an_excess():
+    """0.01 over the claim with deviation 1 takes some 400,000 draws: of 4,000 not all are made."""
+    rng = np.random.default_rng(0)
+    bet = play(lambda n: rng.standard_normal(n) + 0.01, spread(1.0), 0.0, 4000, Clock(1.0, lambda: 0.0))
+    assert not bet.won and bet.n < 3000
+
+
+def test_slow_calls_are_priced_in_steps_and_told():
+    prices = Prices()
+    prices.took = {1: 1e-5, 2: 9e-5, 3: 3e-4, 10: 1e-3, 1000: 0.02}
+    assert [prices.pace(d) for d in prices.took] == [1, 1, 8, 32, 512] and prices.price(1000) >= 0.02
+    assert [prices.stride(d) for d in prices.took] == [1, 1, 1, 2, 32] and prices.cheapest([1, 2, 1000]) == [2, 1, 1000]
+    (note,) = prices.notes()
+    assert note.startswith("a call takes about 0.02 s at d = 1000: 1/512 of the draws and steps of search, one input of 32")
+    prices.took = {1: 1e-5}
+    assert prices.notes() == ()
+
+
+def test_a_clock_counts_calls_and_its_parts_are_shares_of_what_is_left():
+    prices = Prices()
+    clock = Clock(2 * prices.price(1), lambda: prices.spent)
+    prices.count(1)
+    half = clock.part(0.5)
+    assert clock.more() and half.more() and prices.calls == 1
+    prices.count(1)
+    assert not clock.more() and not half.more()
 
 
 def test_two_laws_are_told_apart_and_one_is_not():

@@ -46,12 +46,12 @@ def _slack(s: Subject, d: int) -> float:
     return max(8 * s.tolerance(d), 2e-6)
 
 
-TOO_SLOW = "random draws are not compared in law where a call is too slow for it"
+TOO_SLOW = "a call is too slow for so many random draws"
 
 
 def affordable(s: Subject, d: int) -> bool:
-    """Whether the calls of two comparisons in law in R^d take at most a second."""
-    return 4 * PAIR * s.cost.get(d, 0.0) <= s.clock(1.0).seconds
+    """Whether the calls of two comparisons in law in R^d cost at most a second."""
+    return 4 * PAIR * s.prices.price(d) <= s.clock(1.0).seconds
 
 
 def same_law(one: Callable[[int], tuple[float, ...]], two: Callable[[int], tuple[float, ...]]) -> bool:

@@ -167,7 +167,7 @@ def _swallowed(s: Subject, d: int, bad: str, i: int) -> tuple[str, str] | None:
     base = f"np.linspace(1.0, 2.0, {d})"
     one, twin = (Input(f"np.where(np.arange({d}) == {i}, {x}, {base})").typed(s.dtype) for x in (bad, "10.0"))
     silent, number, sent = -1, False, True
-    for seed in range(max(24 // s.stride(d), 3) if s.random else 1):
+    for seed in range(max(24 // s.prices.stride(d), 3) if s.random else 1):
         try:
             out = s(one.value, s.rng(seed))
         except Exception:
@@ -236,22 +236,43 @@ def _half_code(s: Subject, one: Input, name: str) -> str:
 
 
 def layout(s: Subject) -> Result:
-    """A vector that is not contiguous in memory is compressed as its copy is."""
+    """A vector that is not contiguous in memory, and a matrix stored by columns, are compressed as their copies are."""
     tried = 0
     for d in s.dims:
         one = s.generic(d)
-        wide = np.zeros(2 * d, dtype=one.value.dtype)
-        wide[::2] = one.value
         body = f"wide = np.zeros(2 * {d}, dtype=v.dtype)\nwide[::2] = v\nstrided = wide[::2]\n"
         body += f"out, alone = {s.call(v='strided')}, {s.call()}\nassert {close_code(s, d, 'out', 'alone')}"
         with calling(f"a strided view of v = {one.code}", s.snippet(one, body)):
-            out = s.taken(s.raw(s.object(), s.given(wide[::2]), s.rng(0)), one.value.shape)
+            out = s.taken(s.raw(s.object(), s.given(_strided(one.value)), s.rng(0)), one.value.shape)
         tried += 1
         again = s.on(one)
         steady = all(np.array_equal(again, s.on(one)) for _ in range(8 if s.random and s.rng(0) is None else 1))
         if steady and not close(s, out, again, one.value):
             return failed(f"a strided view of v = {one.code} gives another result than v", s.snippet(one, body), count=tried)
+        if not s.random and (body := _by_columns(s, d)):
+            detail = f"three vectors of d = {d} stored by columns are not compressed as when stored by rows"
+            return failed(detail, body, count=tried)
     return passed(count=tried)
+
+
+def _strided(v: Array) -> Array:
+    wide = np.zeros(2 * v.size, dtype=v.dtype)
+    wide[::2] = v
+    return wide[::2]
+
+
+def _by_columns(s: Subject, d: int) -> str:
+    """What shows that a batch depends on the order of its entries in memory; "" where it does not, or none is taken."""
+    rows = Input(f"np.random.default_rng({s.seed}).standard_normal((3, {d}))").typed(s.dtype)
+    columns = np.asfortranarray(rows.value)
+    try:
+        outs = [s.taken(s.raw(s.object(), s.given(v), s.rng(0)), (3, d)) for v in (rows.value.copy(), columns)]
+    except Exception:
+        return ""  # it takes single vectors, or rows, only
+    if all(close(s, *pair) for pair in zip(*outs, rows.value, strict=True)):
+        return ""
+    body = f"out, other = {s.call()}, {s.call(v='np.asfortranarray(v)')}\nassert {close_code(s, d, 'out', 'other')}"
+    return s.snippet(rows, body)
 
 
 def _list(dims: Any) -> str:

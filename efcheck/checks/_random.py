@@ -19,13 +19,13 @@ Wei, Dudley 2012, "Two-sample Dvoretzky-Kiefer-Wolfowitz inequalities".
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from efcheck.arrays import Array
+from efcheck.checks._clock import Clock
 from efcheck.evidence.monte_carlo import log_average
 
 ALPHA = 1e-6
@@ -35,23 +35,9 @@ PAIR = 500  # draws on either side of `differs`
 LIMIT = math.sqrt((math.log(2) + GOAL) / PAIR)  # of the gap of two distribution functions
 _FEW = 256  # draws after which a hopeless test stops
 _BATCH = 128
-_FIRST = 32  # the first batch: what a test draws at least, however slow a draw is
+FIRST = 32  # the first batch: what a test draws at least, however slow a draw is
 _BETS = 0.99 * np.geomspace(1e-5, 1.0, 24)
 _FREE = np.geomspace(1e-3, 3.0, 24)
-
-
-class Clock:
-    """Processor seconds that a check may still use; the machine's load does not change what runs."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.began = time.process_time()
-
-    def left(self) -> float:
-        return self.seconds - (time.process_time() - self.began)
-
-    def more(self) -> bool:
-        return self.left() > 0
 
 
 @dataclass(frozen=True)
@@ -88,11 +74,11 @@ def spread(variance: float) -> Gain:
 
 
 def play(draw: Callable[[int], Array], gain: Gain, claim: float, most: int, clock: Clock) -> Bet:
-    """Draw until the bets win, `most` draws are made, time is up, or the mean is far below the `claim` on E X."""
+    """Draw until the bets win, `most` draws are made, the clock is out, or the mean is far below the `claim` on E X."""
     logs = np.zeros(24)
     n, total, squares = 0, 0.0, 0.0
     while n < most and (n == 0 or clock.more()):
-        x = draw(min(_BATCH if n else _FIRST, most - n))
+        x = draw(min(_BATCH if n >= _BATCH else FIRST, most - n))
         paths = logs + np.cumsum(gain(x), axis=0)
         reached = np.flatnonzero(log_average(paths) >= GOAL)
         if reached.size:
@@ -101,10 +87,25 @@ def play(draw: Callable[[int], Array], gain: Gain, claim: float, most: int, cloc
         logs, n = paths[-1], n + len(x)
         total, squares = total + float(x.sum()), squares + float(np.square(x).sum())
         mean = total / n
-        deviation = math.sqrt(max(squares / n - mean * mean, 0.0) / n)
-        if n >= _FEW and mean + 4 * deviation < claim:
-            break  # it would not win; a test that may stop at any time may stop here
+        if n >= _FEW and _hopeless(mean - claim, squares / n - mean * mean, n, min(most, _until(clock, n))):
+            break  # a test that may stop at any time may stop here
     return Bet(False, n, total / max(n, 1))
+
+
+def _until(clock: Clock, n: int) -> float:
+    """How many draws there will be when the clock is out, if the next ones cost what the first n did."""
+    used = clock.seconds - clock.left()
+    return n * clock.seconds / used if used > 0 else math.inf
+
+
+def _hopeless(excess: float, variance: float, n: int, end: float) -> bool:
+    """Whether n draws whose mean exceeds the claim by so much leave little hope to win with `end` draws in all.
+
+    The capital's logarithm grows by at most about excess^2 / (2 variance) a draw; the excess may be 4 deviations larger.
+    """
+    variance = max(variance, 0.0)
+    excess += 4 * math.sqrt(variance / n)
+    return excess < 0 or end * excess * excess < 2 * GOAL * variance
 
 
 def differs(x: Array, y: Array) -> bool:

@@ -9,14 +9,15 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from efcheck.arrays import Array
+from efcheck.checks._clock import Clock, Prices
 from efcheck.checks._globals import global_seed, global_states
 from efcheck.checks._inputs import Input, families, generic
-from efcheck.checks._random import Clock
 from efcheck.checks._source import source_of
 from efcheck.checks.report import Raised
 from efcheck.errors import ArgumentError, argument_error, integer, real
@@ -24,7 +25,7 @@ from efcheck.errors import ArgumentError, argument_error, integer, real
 DIMS = (1, 2, 3, 10, 1000)
 ODD = (5, 7, 9, 17, 33)  # tried besides the default dims; a compressor may refuse them
 _REFUSALS = (ValueError, TypeError, AssertionError, NotImplementedError, RuntimeError)
-_SLOW = 1e-3  # seconds of a call; above, fewer inputs are tried
+_SLOW = 32  # pace above which the odd dims are left out
 _LIBRARIES = ("numpy", "torch", "scipy")
 
 
@@ -85,9 +86,9 @@ class Subject:
         self.stateful = bool(getattr(c, "stateful", False))
         self._rng_name = _rng_name(c)
         self.pristine = _copied(c)
+        self.prices = Prices()
         self.kind, self.dtype = self._probe()
         self.dims: tuple[int, ...] = ()
-        self.cost: dict[int, float] = {}  # processor seconds of a call
         self.refused: dict[int, str] = {}
         self.broken: dict[int, Raised] = {}
         self._sort_dims()
@@ -98,7 +99,7 @@ class Subject:
     # calls
 
     def clock(self, seconds: float) -> Clock:
-        return Clock(seconds * (6 if self.thorough else 1))
+        return Clock(seconds * (6 if self.thorough else 1), lambda: self.prices.spent)
 
     def rng(self, seed: int) -> Any:
         """A generator of the kind that the object takes, or None."""
@@ -153,6 +154,7 @@ class Subject:
 
     def __call__(self, v: Array, rng: Any) -> Array:
         """C(v) as float64, v kept; what goes wrong is raised as it is."""
+        self.prices.count(v.shape[-1])
         return self.taken(self.raw(self.object(), self.given(v.copy()), rng), v.shape)
 
     def on(self, one: Input, seed: int = 0) -> Array:
@@ -229,16 +231,12 @@ class Subject:
 
     def inputs(self, d: int) -> list[Input]:
         seeds = range(self._own(0), self._own(6 if self.thorough else 3))
-        return [one.typed(self.dtype) for one in families(d, seeds)[:: self.stride(d)]]
+        return [one.typed(self.dtype) for one in families(d, seeds)[:: self.prices.stride(d)]]
 
     @property
     def few(self) -> tuple[int, ...]:
         """The accepted dims that were asked for, where there are any: the odd ones are for what depends on the size."""
         return tuple(d for d in self.dims if d in self.asked) or self.dims
-
-    def stride(self, d: int) -> int:
-        """1; more for code so slow in R^d that only every second, third, ... input is tried."""
-        return max(1, round(self.cost.get(d, 0.0) / _SLOW))
 
     def generic(self, d: int, seed: int = 0) -> Input:
         return generic(d, self._own(seed)).typed(self.dtype)
@@ -269,17 +267,16 @@ class Subject:
         return "numpy", "float64"
 
     def _sort_dims(self) -> None:
-        good = []
+        good: list[int] = []
         for d in self.wanted:
+            if d not in self.asked and any(self.prices.pace(d) > _SLOW for d in good):
+                continue
             one = self.generic(d)
             check = getattr(self.c, "check", None)
             try:
                 if callable(check) and hasattr(self.c, "compress"):
                     check(d)
-                self(one.value, self.rng(0))
-                clock = Clock(0.0)  # the first call may have had something to load
-                self(one.value, self.rng(0))
-                self.cost[d] = -clock.left()
+                self.prices.time(d, partial(self, one.value, self.rng(0)))
                 good.append(d)
             except Exception as error:
                 if refused(error) or (d not in self.asked and not isinstance(error, WrongOutput)):

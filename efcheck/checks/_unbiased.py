@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from efcheck.arrays import Array
+from efcheck.checks._clock import Clock
 from efcheck.checks._compare import error
 from efcheck.checks._guarantees import MOST, TEST_SEED, search
 from efcheck.checks._inputs import Input, comparable
-from efcheck.checks._random import GOAL, Clock, bounded, play, spread
+from efcheck.checks._random import GOAL, bounded, play, spread
 from efcheck.checks._subject import Subject
 from efcheck.checks.report import Result, failed, passed, skipped
 
@@ -32,9 +33,9 @@ def unbiased(s: Subject) -> Result:
         return skipped("not claimed")
     if not s.random:
         return _exact(s)
-    clock, cases = s.clock(2.0), 0
-    for suspect in _suspects(s, Clock(clock.left() / 3)):
-        found, n = _bet_on_bias(s, suspect, Clock(0.6 * clock.left()))
+    clock, cases = s.clock(1.6), 0
+    for suspect in _suspects(s, clock.part(1 / 3)):
+        found, n = _bet_on_bias(s, suspect, clock.part(0.6))
         cases += n
         if found is not None:
             return failed(found[0], found[1], number=found[2], bound=0.0, count=cases, seed=s.seed)
@@ -70,7 +71,7 @@ class Suspect:
 def _suspects(s: Subject, clock: Clock) -> list[Suspect]:
     """For each input its most suspicious direction; the three that fewest draws would show, by a second look."""
     found: list[Suspect] = []
-    inputs = [(d, i) for i in range(12) for d in s.dims if d in s.asked]
+    inputs = [(d, i) for i in range(12) for d in s.prices.cheapest(s.few)]
     for d, i in inputs:
         if found and not clock.more():
             break
@@ -82,7 +83,7 @@ def _suspects(s: Subject, clock: Clock) -> list[Suspect]:
     again = [
         _suspect(s, one.at, one.omega, 6 * _PILOT)
         for one in found
-        if clock.left() + clock.seconds > 6 * _PILOT * s.cost[one.at.d]
+        if clock.left() + clock.seconds > 6 * _PILOT * s.prices.price(one.at.d)
     ]
     return sorted(again or found, key=lambda one: one.need)[:3]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -110,7 +111,8 @@ def report(
     """As check_compressor; `source` defines c in snippets, `title` names it."""
     with _quiet():
         subject = Subject(c, delta, unbiased, dims, thorough, source, seed)
-        return run_checks(title or subject_of(c), [(name, partial(_run, name, subject)) for name in CHECKS], expected_failed)
+        checks = [(name, partial(_run, name, subject)) for name in CHECKS]
+        return replace(run_checks(title or subject_of(c), checks, expected_failed), notes=subject.prices.notes())
 
 
 def check_named(name: str, c: Any, **claims: Any) -> Result:

@@ -89,6 +89,7 @@ class CheckReport:
 
     subject: str
     results: tuple[Result, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()  # what was reduced, and why
 
     @property
     def passed(self) -> bool:
@@ -117,7 +118,7 @@ class CheckReport:
         results = [{key: _plain(value) for key, value in asdict(r).items()} for r in self.results]
         return {
             "efcheck": __version__, "subject": self.subject, "passed": self.passed, "counts": _counts(self.results),
-            "seconds": sum(r.seconds for r in self.results), "results": results,
+            "notes": list(self.notes), "seconds": sum(r.seconds for r in self.results), "results": results,
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -135,7 +136,9 @@ class CheckReport:
             if result.outcome == "failed" and result.reproduce:
                 console.print(f"\n[bold]# {escape(result.name)}: to reproduce[/]", highlight=False)
                 console.print(result.reproduce, markup=False, highlight=False, soft_wrap=True)
-        console.print(f"\n{self._summary()}", highlight=False, soft_wrap=True)
+        console.print()
+        for line in (*(f"note: {note}" for note in self.notes), self._summary()):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")

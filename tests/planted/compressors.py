@@ -7,7 +7,7 @@ import math
 import sys
 
 import numpy as np
-from planted import messages
+from planted import messages, subtle_compressors
 from planted.parts import count, one_over_d, scaled_sign, share, top, unit
 
 
@@ -301,6 +301,7 @@ def half_and_a_hundredth(d):
 
 PLANTED = {
     **messages.PLANTED,
+    **subtle_compressors.PLANTED,
     "top-k without abs": (top_k_without_abs, {"delta": share}, "contraction"),
     "ties sent twice": (ties_sent_twice, {"delta": share}, "contraction"),
     "random-k without the factor d/k": (random_k_without_factor, {"unbiased": True}, "unbiased"),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 
 import numpy as np
+from planted.parts import top
 from scipy.fft import dct, idct
+
+from efcheck.compressors import RandomK
 
 
 def share(d, part=0.3):
@@ -281,6 +285,76 @@ class OddInLaw:
         return v * (rng.random(v.shape) < 0.3)
 
 
+def one_dither_for_all(v, rng):
+    """Randomly up or down to a quarter of max |v|, by one uniform number for all entries of a vector."""
+    level = 4 * np.abs(unit(v))
+    up = rng.random((*v.shape[:-1], 1)) < level - np.floor(level)
+    return (size(v) * np.sign(v) * (np.floor(level) + up) / 4).astype(v.dtype) + 0 * v
+
+
+def antithetic(v, rng):
+    """Neighbours in a batch are sent by u and 1 - u: each alone is twice a random half, together they are not independent."""
+    rows = v.reshape(-1, v.shape[-1])
+    u = np.repeat(rng.random((len(rows) // 2 + 1, v.shape[-1])), 2, axis=0)[: len(rows)]
+    u[1::2] = 1 - u[1::2]
+    return (2 * rows * (u < 0.5)).astype(v.dtype).reshape(v.shape)
+
+
+class Lognormal:
+    """v times a lognormal number of mean 1: unbiased, heavy tails."""
+
+    def omega(self, d):
+        return math.expm1(1)
+
+    def __call__(self, v, rng):
+        return (v * np.exp(rng.standard_normal((*v.shape[:-1], 1)) - 0.5)).astype(v.dtype)
+
+
+def nearest_power_of_two(v):
+    fraction, exponent = np.frexp(np.abs(v))
+    nearest = np.ldexp(np.where(fraction < 0.75, 0.5, 1.0), exponent)
+    return (np.sign(v) * nearest * np.where(np.isfinite(v), 1, np.nan)).astype(v.dtype)
+
+
+class Memoised:
+    """Keeps its last result and hands out copies of it: a state that nobody sees."""
+
+    def __init__(self):
+        self.known = {}
+
+    def __call__(self, v):
+        key = (v.shape, v.dtype.str, v.tobytes())
+        if key not in self.known:
+            self.known = {key: scaled_sign(v)}
+        return self.known[key].copy()
+
+
+class Forwards:
+    """A wrapper that has all its claims from what it wraps."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        if name == "inner" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def __call__(self, v, rng=None):
+        return self.inner(v, rng)
+
+
+def by_columns(v):
+    """The result is stored by columns."""
+    return np.asfortranarray(scaled_sign(v))
+
+
+def largest_frequencies(v):
+    """The largest third of the cosine coefficients."""
+    c = dct(unit(v), norm="ortho", axis=-1)
+    return (size(v) * idct(top(c, share(v.shape[-1])), norm="ortho", axis=-1)).astype(v.dtype) + 0 * v
+
+
 CORRECT = {
     "learned table": (LearnedTable(), {}),
     "learned codebook for d = 3": (LearnedCodebook(), {}),
@@ -314,4 +388,13 @@ CORRECT = {
     "all symmetries": (Odd(), {}),
     "symmetries in law": (OddInLaw(), {}),
     "a copy": (copy.copy, {"delta": 1.0}),
+    "one dither for all entries": (one_dither_for_all, {"unbiased": True}),
+    "antithetic in a batch": (antithetic, {"unbiased": True}),
+    "lognormal": (Lognormal(), {}),
+    "nearest power of two": (nearest_power_of_two, {"delta": 8 / 9}),
+    "memoised": (Memoised(), {"delta": lambda d: 1 / d}),
+    "forwards its claims": (Forwards(RandomK(0.3)), {}),
+    "stored by columns": (by_columns, {"delta": lambda d: 1 / d}),
+    "largest frequencies": (largest_frequencies, {"delta": lambda d: share(d) / d}),
+    "a partial of a ufunc": (functools.partial(np.multiply, 0.5), {"delta": 0.75}),
 }
