@@ -80,6 +80,7 @@ class Replayed:
         found = {
             "ratio": float(left / right) if right else float("inf"),
             "T": self.run.letters["T"],
+            "unsaid": self.caution(),
             "instance": self.to_json(),
         }
         return Evidence("witness", "refuted", detail, found | dict(data or {}), seconds=seconds or time.monotonic() - begun)

@@ -199,7 +199,8 @@ def search(target: Target, scale: Fraction, minutes: float, progress: Progress) 
     Evidence: `refuted` of kind witness, data["instance"] for `recheck`; `supported` of kind sdp, where no ratio in the scan is
     above 1, at these points alone; `undecided` where one is but no run is found, an answer does not count, or time is up.
     """
-    refuse(target)
+    if why := reason(target):
+        raise argument_error("bound", "be one with a semidefinite program", f"{target.name}: {why}")
     begun = time.monotonic()
     state = Search(target, scale, begun + 60 * minutes, progress)
     state.scan()
@@ -240,17 +241,15 @@ def _known(found: Witness | None) -> bool:
     return found is not None and not found[0].caution()
 
 
-def refuse(target: Target) -> None:
-    """ArgumentError where no program is about the bound."""
+def reason(target: Target) -> str:
+    """Why no program is about the bound; empty where one is."""
     reasons = {
         "its left side is no worst case of `efcheck worst-case`": target.quantity not in QUANTITIES,
         "its mean or minimum is over other points": bool(target.first or target.extra),
         "the programs know no unbiased compressors": target.unbiased,
         "its step size depends on R, which is irrational then": target.step == "best",
     }
-    for reason, holds in reasons.items():
-        if holds:
-            raise argument_error("bound", "be one with a semidefinite program", f"{target.name}: {reason}")
+    return next((why for why, holds in reasons.items() if holds), "")
 
 
 def _told(state: Search, instance: Replayed, simulated: float, seconds: float) -> Evidence:

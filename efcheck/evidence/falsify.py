@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from efcheck.errors import ArgumentError, MissingExtraError, argument_error, integer, real
+from efcheck.errors import MissingExtraError, argument_error, integer, real
 from efcheck.evidence.evidence import Evidence
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -55,8 +56,9 @@ def falsify(
     progress : callable
         Called with what was done last, the number of scans done, and of all.
     by : "both", "families" or "programs"
-        Which search; of two violations the shorter one to write is told. The programs need the extra worst-case; where it is
-        missing, or no program is about the bound, "both" is the families, and data["scans"] says so.
+        Which search. Of two violations that is told of which every hypothesis is known to hold everywhere, then that of fewer
+        steps. The programs need the extra worst-case; where it is missing, or no program is about the bound, "both" is the
+        families alone, and data["scans"] says so.
 
     Returns
     -------
@@ -84,26 +86,25 @@ def falsify(
     limit, seed = real("minutes", minutes, 0, open_ends=True), integer("seed", seed, 0)
     if by not in SEARCHES:
         raise argument_error("by", f"be one of {', '.join(SEARCHES)}", by)
-    found, without = [], []
-    if by != "programs":
-        found.append(_falsify_search.search(goal, factor, limit, seed, progress))
-    if by != "families":
+    begun, why = time.monotonic(), _falsify_sdp.reason(goal)
+    if by == "programs":
+        return _together([_falsify_sdp.search(goal, factor, limit, progress)])
+    found = [_falsify_search.search(goal, factor, limit, seed, progress)]
+    if by == "both" and not why:
         try:
-            found.append(_falsify_sdp.search(goal, factor, limit, progress))
-        except (ArgumentError, MissingExtraError) as error:
-            if by == "programs":
-                raise
-            without.append(f"no programs: {error}")
-    return _together(found, without)
+            found.append(_falsify_sdp.search(goal, factor, limit - (time.monotonic() - begun) / 60, progress))
+        except MissingExtraError as error:
+            why = str(error)
+    return _together(found, *([f"no programs: {why}"] if why and by == "both" else []))
 
 
-def _together(found: list[Evidence], without: list[str]) -> Evidence:
-    """The shortest confirmed violation; else what all searches say. `without`: why one did not run."""
+def _together(found: list[Evidence], *without: str) -> Evidence:
+    """The confirmed violation of fewer steps, else what all searches say. `without`: why one did not run."""
     refuted = [e for e in found if e.outcome == "refuted"]
-    chosen = min(refuted, key=lambda e: ("elsewhere" in e.detail, len(str(e.data["instance"])))) if refuted else found[0]
+    chosen = min(refuted, key=lambda e: (bool(e.data.get("unsaid")), e.data["T"]), default=found[0])
     outcome = "undecided" if not refuted and any(e.outcome == "undecided" for e in found) else chosen.outcome
     detail = chosen.detail if refuted else "; ".join([*(e.detail for e in found), *without])
-    scans = {"scans": [e.data["scan"] for e in found] + without}
+    scans = {"scans": [*(e.data["scan"] for e in found), *without]}
     return replace(chosen, outcome=outcome, detail=detail, data={**chosen.data, **scans}, seconds=sum(e.seconds for e in found))
 
 
