@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from importlib.metadata import version
-from itertools import product
+from itertools import islice, product
 from math import isqrt
 from typing import Any, NamedTuple, TypeAlias
 
@@ -38,7 +38,7 @@ _TIMES = (1, 2, 4, 8, 12)
 _SHARES = tuple(Fraction(n, 20) for n in (1, 2, 5, 10, 15, 18))
 _SIZES = tuple(Fraction(n, 4) for n in (1, 2, 4, 6, 8, 12))
 _ENDS = {"q": (Fraction(1, 1000), Fraction(999, 1000)), "h": (Fraction(1, 100), Fraction(100))}
-_SIZE = {"gradient_norm": "gamma L = ", "suboptimality": "R/(gamma sigma (T + 1)) = ", "error_norm": "h = "}
+_SIZE = {"gradient_norm": ", gamma L = ", "suboptimality": ", R/(gamma sigma (T + 1)) = ", "error_norm": ", h = "}
 _ABOVE = 1e-6  # the digits that an answer has
 _CLEAR = 1e-3  # preferred: a violation that shows on a calculator
 _MOVES, _FIRST = 60, 0.3  # of a refinement: programs, and how far the first ones are
@@ -81,7 +81,13 @@ class Search:
     def told(self) -> str:
         """The scan in one line."""
         largest = max(self.known.values(), default=0.0)
-        return f"{len(self.known)} programs over all functions and compressors, {self.measured} at most {largest:.6f}"
+        return f"{len(self.known)} programs over all functions and compressors, largest {self.measured} {largest:.6f}"
+
+    def where(self, orbits: bool) -> str:
+        """The largest ratio, of orbits or of all runs, and its place."""
+        at = max((p for p in self.known if bool(p.period) == orbits), key=self.ratio, default=None)
+        size = _SIZE[self.quantity]
+        return f"{self.ratio(at):.6f}, at T = {at.T}, q = {float(at.q):.4g}{size}{float(at.h):.4g}" if at else "0"
 
     def letters(self, at: Point) -> dict[str, Any]:
         """The arguments of `replay`, exact."""
@@ -187,10 +193,11 @@ class Search:
                 times = times[half + 1 :]
         return found
 
-    def rounded(self, at: Point, least: float) -> list[Point]:
-        """`at` in rounder and rounder numbers, the roundest first, where the ratio is still above `least`; then `at`."""
+    def rounded(self, at: Point, least: float) -> Iterator[Point]:
+        """`at` in round numbers, the roundest first, where the ratio is still above `least`; then `at`."""
         options = sorted(product(_plain("q", at.q), _plain("h", at.h)), key=total)
-        return [p for q, h in options if self.ratio(p := at._replace(q=q, h=h)) > least] + [at]
+        yield from (p for q, h in options if self.ratio(p := at._replace(q=q, h=h)) > least)
+        yield at
 
 
 def search(target: Target, scale: Fraction, minutes: float, progress: Progress) -> Evidence:
@@ -216,7 +223,7 @@ def _witness(state: Search) -> Witness | None:
         return None
     least, first = 1 + min(_CLEAR, (state.ratio(top) - 1) / 2), max(top.period, state.quantity == "error_norm")
     few = state.few(top, first, lambda at: state.ratio(at) > least, least) or top
-    found = _replayed(state, [*state.rounded(few, least)[:_TRIED], few, top])
+    found = _replayed(state, (*islice(state.rounded(few, least), _TRIED), few, top))
     if not top.period or _known(found):
         return found
     longer = state.few(top, few.T, lambda at: _known(_replayed(state, [at])))
@@ -267,9 +274,8 @@ def _none(state: Search, seconds: float) -> Evidence:
     outcome = "undecided" if above or state.late or state.failed else "supported"
     scan = f"in {len(state.known)} programs over all functions and compressors, T in {steps}, gradients without noise"
     what = "a violation that no run on rationals confirms" if above else "no violation"
-    scan += ", and orbits" if any(at.period for at in state.known) else ""
-    detail = f"{what} {scan}; {state.measured} at most {largest:.6f}"
-    detail += "" if top is None else f", at T = {top.T}, q = {float(top.q):.4g}, {_SIZE[state.quantity]}{float(top.h):.4g}"
+    detail = f"{what} {scan}; {state.measured} at most {state.where(orbits=False)}"
+    detail += f", of orbits at most {state.where(orbits=True)}" if any(at.period for at in state.known) else ""
     detail += f"; {state.failed} answers did not count" if state.failed else ""
     detail += ", stopped by the time limit" if state.late else ""
     data = {"ratio": largest, "T": steps, "programs": len(state.known), "failed": state.failed}
