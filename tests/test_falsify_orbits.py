@@ -16,15 +16,18 @@ pytest.importorskip("clarabel")
 
 from test_falsify_sdp import F, larger, run_script, search, steep
 
+from efcheck.bounds import THEOREM_2
 from efcheck.errors import ArgumentError
 from efcheck.evidence import _falsify_sdp as sdp
+from efcheck.evidence import _worst_case_sdp as solver
 from efcheck.evidence import falsify, recheck
 from efcheck.evidence._falsify_instance import read
 from efcheck.evidence._falsify_replayed import Replayed
 from efcheck.evidence._falsify_script import script
 from efcheck.evidence._falsify_target import target
 from efcheck.evidence._replay_instance import Instance as Run
-from efcheck.evidence._replay_instance import slopes_bounded
+from efcheck.evidence._replay_instance import around, slopes_bounded
+from efcheck.evidence.worst_case import program
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,32 @@ def test_the_slopes_agree_with_a_linear_program() -> None:
         for rise, bounded in ((most - F(1, 500), True), (most + F(1, 50), False)):
             line = Run("gradient_norm", "EFSGD", run.letters, (F(0),), ((a,), (b,)), ((a + room,),), (F(9), F(9) + rise))
             assert line.x[1] == (room,) and slopes_bounded(line) is bounded
+
+
+@pytest.mark.parametrize("period", [2, 3])
+def test_an_orbit_closes_and_is_no_worse_than_the_worst_run_of_so_many_steps(period: int) -> None:
+    at = {"T": 5, "delta": 0.8, "gamma": 1.0, "sigma": 1.0, "L": 1.7, "f0": None}
+    values = []
+    for more in ({}, {"period": period}):
+        model, _ = program("gradient_norm", "EFSGD", "CLARABEL", at | more)
+        found = solver.solve(model)
+        assert found.counts
+        values.append(found.primal)
+    named, _ = model.named(model.factor(found.gram), found.values)
+    assert len(named["x"]) == len(named["g"]) == len(named["residual"]) == 1 + period
+    assert named["g"][1:].sum(axis=0) == pytest.approx(0, abs=1e-9) and np.array_equal(
+        named["residual"][0], named["residual"][-1]
+    )
+    assert 0.1 < values[1] <= values[0] + 1e-6
+
+
+def test_an_orbit_that_does_not_close_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounded as if the gradients of a period did not add up to 0, the points drift apart, and f fits no more."""
+    monkeypatch.setattr(
+        "efcheck.evidence._replay_instance.around", lambda some, period, count: around(some[::-1], period, count)
+    )
+    found = sdp.replay("gradient_norm", above=THEOREM_2.printed, T=45, delta="99/100", gamma=1, L="5/3", period=2)
+    assert found.outcome == "undecided" and "no rational run" in found.detail
 
 
 def test_a_period_is_for_the_gradient_norm_of_ef_sgd_alone() -> None:

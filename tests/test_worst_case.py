@@ -235,6 +235,14 @@ def test_scs_agrees(name: str, method: str) -> None:
     assert second.data["value"] == pytest.approx(first.data["value"], rel=1e-4)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_scs_agrees_on_contraction(method: str) -> None:
+    pytest.importorskip("scs")
+    letters = {"T": 2, "delta": 0.4, "gamma": 0.3, "L": 2.0, "mu": 0.3, "method": method}
+    first, second = (worst_case("contraction", solver=solver, **letters) for solver in ("CLARABEL", "SCS"))
+    assert second.data["value"] == pytest.approx(first.data["value"], rel=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_scs_agrees_for_more_steps(name: str) -> None:
