@@ -353,6 +353,12 @@ def test_the_second_way_is_tried_when_the_first_does_not_count(monkeypatch: pyte
     assert worst_case("error_norm", T=2, delta=0.5, gamma=1.0).outcome == "supported" and len(calls) == 1
 
 
+@pytest.mark.parametrize(("q", "L"), [(0.5, 1.0), (0.9, 0.25)])
+def test_programs_that_scaling_spoils_are_solved_without_it(q: float, L: float) -> None:
+    """Seen with Clarabel 0.11.1: the first ways stop at residuals of 5e-6 and 1e-4."""
+    assert worst_case("gradient_norm", T=15, delta=1 - q**2, gamma=1.0, L=L).outcome == "supported"
+
+
 def test_an_unbounded_program_is_undecided_not_a_number() -> None:
     """Without the contraction of the last message nothing bounds it."""
     model = quantities.build(asked())

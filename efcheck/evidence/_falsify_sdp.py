@@ -33,7 +33,7 @@ from efcheck.evidence.worst_case import program
 
 SOLVER = "CLARABEL"
 LONGEST = 16  # half a second a program
-LAST, _PERIODS = 60, (2, 3)  # T of runs that go round, and after how many steps
+LAST, _PERIODS = 60, (2, 3)  # of runs that go round: T, the largest that `replay` takes, and after how many steps
 _TIMES = (1, 2, 4, 8, 12)
 _SHARES = tuple(Fraction(n, 20) for n in (1, 2, 5, 10, 15, 18))
 _SIZES = tuple(Fraction(n, 4) for n in (1, 2, 4, 6, 8, 12))
@@ -223,7 +223,7 @@ def _witness(state: Search) -> Witness | None:
         return None
     least, first = 1 + min(_CLEAR, (state.ratio(top) - 1) / 2), max(top.period, state.quantity == "error_norm")
     few = state.few(top, first, lambda at: state.ratio(at) > least, least) or top
-    found = _replayed(state, (*islice(state.rounded(few, least), _TRIED), few, top))
+    found = _replayed(state, dict.fromkeys((*islice(state.rounded(few, least), _TRIED), few, top)))
     if not top.period or _known(found):
         return found
     longer = state.few(top, few.T, lambda at: _known(_replayed(state, [at])))
