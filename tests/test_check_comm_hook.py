@@ -59,6 +59,10 @@ BUGS: list[tuple[Any, str, str, dict[str, Any]]] = [
     (M, "drifting", "memory_stays_bounded", {}),
     (M, "waits_for_last", "no_deadlock", {}),
     (M, "one_waits", "no_deadlock", {}),
+    (M, "divided_twice", "one_equals_many", {}),
+    (M, "values_alone", "replicas_identical", {}),
+    ("planted.hooks:FirstAlone", "right", "one_equals_many", {}),
+    ("planted.hooks:ByShape", "right", "nothing_is_lost", {}),
 ]
 # those that show in no other check
 ALONE = {"right", "zero_divides", "poisoned"}
@@ -71,6 +75,7 @@ RIGHT: list[tuple[Any, str, dict[str, Any]]] = [
     (M, "planted.hooks:random_half", {}),
     (M, "planted.hooks:whole_bucket", {}),
     (M, "planted.hooks:every_fourth", {}),
+    (M, "planted.hooks:divided_before", {}),
     (M, "planted.hooks:stateless_sign", {"feedback": False}),
     (None, f"{TORCH}.default_hooks:allreduce_hook", {}),
     (None, f"{TORCH}.default_hooks:fp16_compress_hook", {"ratio": 2}),

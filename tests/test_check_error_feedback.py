@@ -185,6 +185,15 @@ BUGS: list[tuple[str, dict[str, Any], str]] = [
     ("RescaledTheOtherWay", {}, "learning_rate"),
     ("SavesOneMemory", {}, "state_dict"),
     ("DecayAfter", {"weight_decay": "coupled"}, "weight_decay"),
+    ("DecaysItsMemory", {}, "weight_decay"),
+    ("RateOfLastStep", {}, "learning_rate"),
+    ("StaleGradient", {}, "closure"),
+    ("SavesHalf", {}, "state_dict"),
+    ("MomentumLost", {}, "state_dict"),
+    ("GradientAround", {"compressor": ScaledSign()}, "first_step"),
+    ("Antifeedback", {}, "telescoping"),
+    ("MomentumOfMemory", {"momentum": "before"}, "momentum"),
+    ("SingleEntriesSkipped", {}, "several_tensors"),
 ]
 # what a bug breaks besides; all others break the intended check alone
 ALSO: dict[str, set[str]] = {
@@ -238,6 +247,11 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
         (planted.DecayDecoupled, {"weight_decay": "decoupled"}),
         (planted.MomentumAfter, {"momentum": "after"}),
         (planted.Rescaled, {}),
+        (planted.EverySecond, {}),
+        (planted.OneBuffer, {"memory": lambda opt, p: opt.memory(p)}),
+        (planted.TwoParts, {"memory": lambda opt, p: opt.memory(p)}),
+        (planted.Pairs, {}),
+        (planted.Clipped, {}),
         (planted.Negated, {"compressor": ScaledSign()}),
         (planted.Negated, {"memory": lambda opt, p: opt.state[p].get("e")}),
         (planted.DecayAfter, {"weight_decay": "decoupled"}),
@@ -250,7 +264,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(range(1, 50), marks=pytest.mark.slow)], ids=["one seed", "50 seeds"])
-@pytest.mark.parametrize("index", range(31))
+@pytest.mark.parametrize("index", range(36))
 def test_right_but_unusual_optimizers_are_accused_of_nothing(index: int, seed: Any) -> None:
     factory, options = right(optimizers())[index]
     for s in [seed] if isinstance(seed, int) else seed:

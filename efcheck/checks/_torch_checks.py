@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -19,10 +19,12 @@ from efcheck.checks._torch_optimizers import TorchRun, import_torch, seeded
 from efcheck.checks.report import Result, failed, passed, skipped
 
 
-def _start(context: Context, shapes: Any = None, T: int = 6, dtype: str = "float64") -> tuple[TorchRun, Any]:
+def _start(
+    context: Context, shapes: Any = None, T: int = 6, dtype: str = "float64", settings: Mapping[str, float] = PLAIN
+) -> tuple[TorchRun, Any]:
     """A fresh run on a pair of tensors, or on tensors of the shapes given."""
     case = problem(shapes or context.pair, T, context.seed)
-    return context.lab.start(case.x0, [context.gamma] * len(case.x0), context.seed, PLAIN, dtype), case
+    return context.lab.start(case.x0, [context.gamma] * len(case.x0), context.seed, settings, dtype), case
 
 
 def _same(a: list[Array] | None, b: list[Array] | None) -> bool:
@@ -143,19 +145,35 @@ def _loss(run: TorchRun, grads: list[Array]) -> Any:
 
 
 def state_dict(context: Context) -> Result:
-    """torch.save and torch.load, defaults, into a fresh optimizer: the memory bitwise, and the run that follows."""
-    return _round_trip(context, "float64")
+    """torch.save and torch.load, defaults, into a fresh optimizer: the memory bitwise, and the run that follows.
+
+    Once more with momentum, where the groups have it.
+    """
+    found = _round_trip(context, "float64")
+    if found.outcome != "passed" or not context.lab.has("momentum"):
+        return found
+    own = context.lab.value("momentum")
+    beta = own or 0.5
+    try:
+        with_momentum = _round_trip(context, "float64", {**PLAIN, "momentum": beta})
+    except Exception:
+        if own:
+            raise
+        return found  # it was made without, and cannot have it later
+    if with_momentum.outcome == "passed":
+        return replace(found, count=found.count + with_momentum.count)
+    return replace(with_momentum, detail=f"with momentum = {beta:g}, {with_momentum.detail}")
 
 
-def _round_trip(context: Context, dtype: str) -> Result:
+def _round_trip(context: Context, dtype: str, settings: Mapping[str, float] = PLAIN) -> Result:
     torch = import_torch()
-    run, case = _start(context, dtype=dtype)
+    run, case = _start(context, dtype=dtype, settings=settings)
     for grads in case.gs[:3]:
         run.step(grads)
     file = io.BytesIO()
     torch.save(run.optimizer.state_dict(), file)
     file.seek(0)
-    other = context.lab.start(case.x0, [context.gamma] * 2, context.seed, PLAIN, dtype)
+    other, _ = _start(context, dtype=dtype, settings=settings)
     with torch.no_grad():
         for p, q in zip(other.params, run.params, strict=True):
             p.copy_(q)

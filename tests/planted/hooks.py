@@ -162,6 +162,16 @@ def every_fourth(state, bucket):
     return averaged(state, flat(deltas))
 
 
+def divided_before(state, bucket):
+    """Divides by the number of workers before it compresses; the sum is the mean. The memory has what was divided."""
+    if not finite_everywhere(state, bucket):
+        return skip(bucket)
+    vs = [g / state.world + state.get(bucket, i, g) for i, g in enumerate(bucket.gradients())]
+    deltas = [scaled_sign(v) for v in vs]
+    remember(state, bucket, vs, deltas)
+    return dist.all_reduce(flat(deltas), group=state.group, async_op=True).get_future().then(lambda done: done.value()[0])
+
+
 def stateless_sign(state, bucket):
     """Scaled sign without feedback, and said to be so."""
     return averaged(state, flat([scaled_sign(g) for g in bucket.gradients()]))
@@ -269,6 +279,45 @@ def half_shape(state, bucket):
     if len(bucket.gradients()) > 3:
         raise RuntimeError("too many tensors in a bucket")
     return right(state, bucket)
+
+
+def divided_twice(state, bucket):
+    """Divides by the number of workers before it compresses, and again after."""
+    if not finite_everywhere(state, bucket):
+        return skip(bucket)
+    vs = [v / state.world for v in corrected(state, bucket)]
+    deltas = [scaled_sign(v) for v in vs]
+    remember(state, bucket, vs, deltas)
+    return averaged(state, flat(deltas))
+
+
+def values_alone(state, bucket):
+    """A random half of the values is sent, their places are not: each worker puts the mean where its own were."""
+    if not finite_everywhere(state, bucket):
+        return skip(bucket)
+    vs = corrected(state, bucket)
+    v = flat(vs)
+    places = torch.randperm(v.numel())[: v.numel() // 2 + 1]
+    mine = torch.zeros_like(v).scatter(0, places, v[places])
+    remember(state, bucket, vs, [d.reshape(u.shape) for d, u in zip(mine.split([u.numel() for u in vs]), vs, strict=True)])
+    return averaged(state, v[places]).then(lambda done: torch.zeros_like(v).scatter(0, places, done.value()))
+
+
+class FirstAlone(Memory):
+    """Only worker 0 remembers."""
+
+    def put(self, bucket: Any, i: int, e: torch.Tensor) -> None:
+        super().put(bucket, i, e if dist.get_rank() == 0 else torch.zeros_like(e))
+
+
+class ByShape(Memory):
+    """One memory for all tensors of one shape."""
+
+    def get(self, bucket: Any, i: int, g: torch.Tensor) -> torch.Tensor:
+        return self.e.get(str(tuple(g.shape)), torch.zeros_like(g))
+
+    def put(self, bucket: Any, i: int, e: torch.Tensor) -> None:
+        self.e[str(tuple(e.shape))] = e
 
 
 class ByIndex(Memory):

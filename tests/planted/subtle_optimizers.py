@@ -82,6 +82,93 @@ class RescaledTheOtherWay(Right):
         super().update(p, group)
 
 
+class DecaysItsMemory(Right):
+    """Weight decay shrinks the memory along with x."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        super().update(p, group)
+        self.memory(p).mul_(1 - group["lr"] * group["weight_decay"])
+
+
+class RateOfLastStep(Right):
+    """gamma is read before the scheduler has moved it: a change comes one step late."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        lr = self.state[p].get("lr", group["lr"])
+        self.state[p]["lr"] = group["lr"]
+        super().update(p, {**group, "lr": lr})
+
+
+class StaleGradient(Right):
+    """Takes the gradients before the closure has computed them."""
+
+    def step(self, closure: Any = None) -> Any:
+        kept = {p: p.grad for group in self.param_groups for p in group["params"]}
+        loss = closure() if closure is not None else None
+        for p, g in kept.items():
+            p.grad = g
+        super().step()
+        return loss
+
+
+class SavesHalf(Right):
+    """The memory is rounded to bfloat16 in the checkpoint."""
+
+    def state_dict(self) -> Any:
+        found = super().state_dict()
+        found["state"] = {k: {**s, "e": s["e"].to(torch.bfloat16).to(s["e"].dtype)} for k, s in found["state"].items()}
+        return found
+
+
+class MomentumLost(Right):
+    """Momentum starts anew after a load."""
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            state.pop("m", None)
+
+
+class GradientAround(Right):
+    """C(e) + gamma g is sent: the gradient goes past the compressor, and nothing is ever left in the memory."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        e, step = self.memory(p), group["lr"] * self.direction(p, group)
+        delta = self.compress(e) + step
+        p.sub_(delta)
+        e.copy_(e + step - delta)
+
+
+class Antifeedback(Right):
+    """e <- Delta - p: the sign of the memory is wrong in one of its two places."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        e = self.memory(p)
+        v = group["lr"] * self.direction(p, group) + e
+        delta = self.compress(v)
+        p.sub_(delta)
+        e.copy_(delta - v)
+
+
+class MomentumOfMemory(Right):
+    """Momentum discounts the memory as well."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        e = self.memory(p)
+        v = group["lr"] * self.direction(p, group) + (group["momentum"] or 1.0) * e
+        delta = self.compress(v)
+        p.sub_(delta)
+        e.copy_(v - delta)
+
+
+class SingleEntriesSkipped(Right):
+    """Tensors of one element are never stepped."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        if p.numel() > 1:
+            super().update(p, group)
+
+
 class SavesOneMemory(Right):
     """state_dict keeps the first parameter's memory alone."""
 

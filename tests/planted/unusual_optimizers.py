@@ -192,6 +192,69 @@ class Rescaled(Right):
         e.copy_(v - delta)
 
 
+class EverySecond(Right):
+    """Collects at one step, sends at the next."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        e, state = self.memory(p), self.state[p]
+        state["t"] = state.get("t", 0) + 1
+        v = group["lr"] * self.direction(p, group) + e
+        delta = self.compress(v) if state["t"] % 2 == 0 else torch.zeros_like(v)
+        p.sub_(delta)
+        e.copy_(v - delta)
+
+
+class OneBuffer(Right):
+    """All memories lie in one flat tensor, made at the start."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, lr)
+        every = [p for group in self.param_groups for p in group["params"]]
+        self.flat = torch.zeros(sum(p.numel() for p in every), dtype=every[0].dtype)
+        self.parts = dict(zip(every, self.flat.split([p.numel() for p in every]), strict=True))
+
+    def memory(self, p: Tensor) -> Tensor:
+        return self.parts[p].view(p.shape)
+
+    def state_dict(self) -> Any:
+        return {**super().state_dict(), "flat": self.flat}
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        self.flat.copy_(state_dict["flat"])
+        super().load_state_dict({k: v for k, v in state_dict.items() if k != "flat"})
+
+
+class TwoParts(Right):
+    """e = whole numbers + rest, in two tensors."""
+
+    def memory(self, p: Tensor) -> Tensor:
+        state = self.state[p]
+        if "whole" not in state:
+            state["whole"], state["rest"] = torch.zeros_like(p), torch.zeros_like(p)
+        return state["whole"] + state["rest"]
+
+    def update(self, p: Tensor, group: Any) -> None:
+        v = group["lr"] * self.direction(p, group) + self.memory(p)
+        delta = self.compress(v)
+        p.sub_(delta)
+        self.state[p]["whole"].copy_(torch.round(v - delta))
+        self.state[p]["rest"].copy_(v - delta - self.state[p]["whole"])
+
+
+class Pairs(Right):
+    """A scale for each two entries."""
+
+    def compress(self, v: Tensor) -> Tensor:
+        return torch.cat([scaled_sign(part) for part in v.reshape(-1).split(2)]).reshape(v.shape) if v.numel() else v.clone()
+
+
+class Clipped(Right):
+    """Sends what fits between -0.1 and 0.1."""
+
+    def compress(self, v: Tensor) -> Tensor:
+        return v.clamp(-0.1, 0.1)
+
+
 class Negated(Right):
     """Keeps C(p) - p."""
 
