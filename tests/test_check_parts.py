@@ -180,3 +180,15 @@ def test_strategies_refuse_what_does_not_exist(arguments):
 
     with pytest.raises(ArgumentError):
         draw()
+
+
+def test_the_plugin_runs_each_check_of_an_object_as_a_test(tmp_path):
+    (tmp_path / "mine.py").write_text("def half(v):\n    return v / 2\n\ndef cut(v):\n    return v[:-1]\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "efcheck.checks.plugin", "--efcheck"]
+    done = [
+        subprocess.run([*command, target], capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
+        for target in ("mine:half", "mine:cut", "mine:absent")
+    ]
+    assert [d.returncode for d in done] == [0, 1, 4], done
+    assert " passed" in done[0].stdout and "FAILED" in done[1].stdout and "mine:cut[sizes]" in done[1].stdout
+    assert "has no attribute 'absent'" in done[2].stderr + done[2].stdout and "Traceback" not in done[2].stderr
