@@ -56,6 +56,19 @@ def test_an_orbit_is_written_once_and_read_to_its_end(orbits: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [{"period": "-2"}, {"period": "3"}, {"period": "1000000000"}, {"f": ["1", "1"]}, {"residual": []}, {"period": "x"}],
+    ids=["negative", "longer", "huge", "values", "messages", "text"],
+)
+def test_a_period_that_the_lists_do_not_have_is_one_line(orbits: Any, change: dict[str, Any]) -> None:
+    told = orbits["theorem-2"].data["instance"]["run"]
+    for letters in ({}, {"T": "1000000000"}):
+        with pytest.raises(ArgumentError, match="what `replay` writes") as error:
+            Run.from_json(told | change | {"letters": told["letters"] | letters})
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("path", "factor"),
     [(("g", 1, 0), F(7, 5)), (("residual", 0, 0), F(7, 5)), (("residual", 2, 0), F(7, 5)), (("f", 0), F(1, 2))],
     ids=["gradient", "first message", "last message", "value"],

@@ -39,7 +39,7 @@ def search(name: str, form: str = "printed", scale: Fraction = ONE, minutes: flo
 def shorten(patch: pytest.MonkeyPatch) -> None:
     """T up to 3: seconds."""
     patch.setattr(sdp, "_TIMES", (1, 2, 3))
-    patch.setattr(sdp, "LONGEST", 3)
+    patch.setattr(sdp, "LAST", 3)
     patch.setattr(sdp, "_PERIODS", ())
     patch.setattr(sdp, "_MOVES", 20)
 

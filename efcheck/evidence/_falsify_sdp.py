@@ -29,11 +29,11 @@ from efcheck.evidence._shrink import total
 from efcheck.evidence.evidence import Evidence
 from efcheck.evidence.falsify import Progress
 from efcheck.evidence.replay import price, replay, value_at
-from efcheck.evidence.worst_case import program
+from efcheck.evidence.worst_case import LONGEST, program
 
 SOLVER = "CLARABEL"
-LONGEST = 16  # half a second a program
-LAST, _PERIODS = 60, (2, 3)  # of runs that go round: T, the largest that `replay` takes, and after how many steps
+LAST = 16  # half a second a program
+_PERIODS = (2, 3)  # of runs that go round
 _TIMES = (1, 2, 4, 8, 12)
 _SHARES = tuple(Fraction(n, 20) for n in (1, 2, 5, 10, 15, 18))
 _SIZES = tuple(Fraction(n, 4) for n in (1, 2, 4, 6, 8, 12))
@@ -132,13 +132,13 @@ class Search:
     def scan(self) -> None:
         """Orbits, then ever more steps, until a ratio is above 1."""
         orbits = _PERIODS if self.quantity == "gradient_norm" else ()
-        longest = max(T for T in range(LAST + 1) if self.rational(T))
+        longest = max(T for T in range(LONGEST + 1) if self.rational(T))
         for T, period in (*((longest, n) for n in orbits), *((T, 0) for T in self.times())):
             if not self.exceeded and (at := self.best(self.grid(T, period))) is not None:
                 self.refined(at)
         plain = max((at for at in self.known if not at.period), key=self.ratio, default=None)
         if plain is not None and not self.exceeded and max(_TIMES) == plain.T:  # it grows with T
-            self.refined(plain._replace(T=LONGEST))
+            self.refined(plain._replace(T=LAST))
 
     def rational(self, T: int) -> bool:
         """Whether gamma is rational."""
@@ -146,7 +146,7 @@ class Search:
 
     def times(self) -> tuple[int, ...]:
         """The T of the grid; those whose gamma = 1/sqrt(T + 1) is rational."""
-        return tuple(T for T in range(LONGEST) if self.rational(T)) if self.target.step == "root" else _TIMES
+        return tuple(T for T in range(LAST) if self.rational(T)) if self.target.step == "root" else _TIMES
 
     def grid(self, T: int, period: int) -> list[Point]:
         """Round numbers."""

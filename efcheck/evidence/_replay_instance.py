@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from efcheck.errors import argument_error
 from efcheck.evidence._falsify_rational import rational
-from efcheck.evidence.worst_case import LETTERS
+from efcheck.evidence.worst_case import LETTERS, LONGEST
 
 Vector: TypeAlias = tuple[Fraction, ...]
 Step: TypeAlias = Callable[[Fraction, Vector, Vector, Vector, Vector], tuple[Vector, Vector, Vector]]
@@ -203,6 +203,8 @@ class Instance:
         T, period = int(told["letters"]["T"]), int(told.get("period", "0"))
         g, residual, f = tuple(map(vector, told["g"])), tuple(map(vector, told["residual"])), vector(told["f"])
         if period:
+            if not (period > 0 and T <= LONGEST and len(g) == len(residual) == len(f) == 1 + period):
+                raise ValueError(f"a period needs 1 + period gradients, residuals and values, and T <= {LONGEST}")
             g, residual, f = around(g, period, T + 1), around(residual, period, T), around(f, period, T + 1)
         mean: dict[str, Any] = (
             {} if told["mean"] is None else {"slope": vector(told["mean"]["slope"]), "f_mean": rational(told["mean"]["f"])}

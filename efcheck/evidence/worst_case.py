@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 QUANTITIES = ("error_norm", "gradient_norm", "suboptimality", "contraction")
 METHODS = ("EFSGD", "CompressedSGD", "EF21")
 SOLVERS = ("CLARABEL", "SCS")
-_LONGEST = 60
+LONGEST = 60
 _COST = "Time grows as T^5: 0.1 s for 12, about 10 s for 30; longer runs are beyond a semidefinite program."
 _DEFAULTS: dict[str, Any] = {"sigma": 1.0, "L": 1.0, "R": 1.0}
 _UNITS = {"error_norm": "[x]^2", "gradient_norm": "[f]^2/[x]^2", "suboptimality": "[f]", "contraction": ""}
@@ -137,7 +137,7 @@ def checked(quantity: str, method: str, solver: str, letters: Mapping[str, Any])
         if word not in words:
             raise argument_error(name, f"be one of {', '.join(words)}", word)
     least = 1 if quantity in ("error_norm", "contraction") else 0
-    used: dict[str, Any] = {"T": integer("T", letters["T"], least, _LONGEST, _COST)}
+    used: dict[str, Any] = {"T": integer("T", letters["T"], least, LONGEST, _COST)}
     for name, given in letters.items():
         if given is not None and name not in LETTERS[quantity]:
             raise argument_error(name, f"be left out: {quantity} has {', '.join(LETTERS[quantity])}", given)
