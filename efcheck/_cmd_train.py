@@ -35,8 +35,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--dropout", type=float, default=0.0, show_default=True, help="Section 6.1 names it; the authors' code has none.")
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads; another number, other last bits.")
 @click.option("--augment/--no-augment", default=None, help="Crops and flips; by default for CIFAR.")
-@click.option("--limit-train", type=int, metavar="N", help="Only the first N training images.")
-@click.option("--limit-test", type=int, metavar="N", help="Only the first N test images.")
+@click.option("--limit-train", type=int, metavar="N", help="Only N training images: the first, or spread ones if sorted.")
+@click.option("--limit-test", type=int, metavar="N", help="Only N test images, chosen alike.")
 @click.option("--constant-lr", is_flag=True, help="No drops of the learning rate: A.3's tuning.")
 @click.option(
     "--official-resume",

@@ -334,6 +334,14 @@ def _folder(parent: Path, name: str) -> Path:
 # --- options
 
 
+@pytest.mark.parametrize(("labels", "kept"), [([1, 0, 2, 0, 1, 2], [0, 1, 2]), ([0, 0, 1, 1, 2, 2], [0, 2, 4])], ids=str)
+def test_few_images_are_the_first_or_spread_over_sorted_ones(labels: list[int], kept: list[int]) -> None:
+    data = replace(random_data(train=6, test=3), train_labels=torch.tensor(labels))
+    few = _setup.limited(data, 3, 9)
+    assert torch.equal(few.train_images, data.train_images[kept]) and few.train_labels.tolist() == [labels[i] for i in kept]
+    assert torch.equal(few.test_images, data.test_images)
+
+
 def test_the_first_setting_that_differs_is_named() -> None:
     run = started(SMALL)
     with pytest.raises(ArgumentError, match=r"`--lr` must be 0.02, as in the run to go on with; got 0.03. Use another --out."):

@@ -32,7 +32,7 @@ class Settings:
     dropout : float
         Share dropped; the authors' code has none.
     limit_train, limit_test : int or None
-        Only the first so many images.
+        Only so many images: the first, or evenly spread ones where they are sorted by class.
     constant_lr : bool
         No drops: A.3's tuning.
     official_resume : bool

@@ -30,12 +30,20 @@ def device_named(name: str) -> str:
 
 
 def limited(data: Data, train: int | None, test: int | None) -> Data:
-    """The first `train` training images and the first `test` test images."""
+    """So many training and test images: the first, or evenly spread ones where the images are sorted by class."""
+    a, b = _some(data.train_labels, train), _some(data.test_labels, test)
     return dataclasses.replace(
-        data,
-        train_images=data.train_images[:train], train_labels=data.train_labels[:train],
-        test_images=data.test_images[:test], test_labels=data.test_labels[:test],
+        data, train_images=data.train_images[a], train_labels=data.train_labels[a],
+        test_images=data.test_images[b], test_labels=data.test_labels[b],
     )  # fmt: skip
+
+
+def _some(labels: torch.Tensor, n: int | None) -> slice | torch.Tensor:
+    """Which images `n` are; of sorted ones the first would be of one class."""
+    total = len(labels)
+    if n is None or n >= total:
+        return slice(None)
+    return torch.arange(n) * total // n if bool((labels.diff() >= 0).all()) else slice(n)
 
 
 def build_model(settings: Settings, data: Data, device: torch.device) -> torch.nn.Module:
