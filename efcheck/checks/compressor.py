@@ -80,7 +80,8 @@ def check_compressor(
     -------
     CheckReport
         Iterating gives results with name, outcome, detail, reproduce; `str` is a table. A random compressor that keeps
-        its claims fails with a chance of at most 1e-6.
+        its claims fails with a chance of at most 1e-6. Equal seeds give equal numbers, unless a call takes more than
+        1e-4 s, so that it is called less often: `notes` says how much.
 
     Raises
     ------
