@@ -53,7 +53,7 @@ def _all(options: argparse.Namespace) -> int:
     data: Any = None
     for i, run in enumerate(runs, start=1):
         out = options.out / run.experiment / run.name
-        done = finished(out)
+        done = finished(out, run)
         print(f"{i}/{len(runs)} {run.name}: {done or 'to do'}", flush=True)
         if options.list:
             continue
@@ -72,12 +72,14 @@ def _all(options: argparse.Namespace) -> int:
     return 0
 
 
-def finished(out: Path) -> str:
-    """ "done", or why it stopped; empty if there is something left to do."""
+def finished(out: Path, run: Run) -> str:
+    """ "done", or why it stopped; empty if there is something left to do. An EfcheckError for a run that is not this one."""
     path = out / "metrics.jsonl"
     if not path.is_file():
         return ""
     log = logs.read(path)
+    if wrong := run.differences(log.run):
+        raise EfcheckError(f"{path}:1: must be {run.name} of {run.experiment}; got {'; '.join(wrong)}. Use another --out.")
     return str(log.run.get("stopped", "done" if log.complete else ""))
 
 

@@ -306,18 +306,45 @@ def test_a_run_that_diverges_says_where(images: Path, tmp_path: Path, capsys: py
     assert "stopped at step " in line and "not finite" in line
 
 
+def test_a_last_step_that_ruins_the_weights_is_told(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ("--lr", "3e38", "--algorithm", "sgdm", "--epochs", "1", "--batch-size", "200")
+    line = refused(capsys, *words(images, tmp_path / "out", *more), code=1)  # the weights are finite, what they give is not
+    assert line == "efcheck: the test loss after epoch 1 is not finite. A smaller --lr may help\n"
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_run(images: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "efcheck", *words(images, tmp_path / "out", "--epochs", "1")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(timeout=120) == 0 and process.stderr is not None and process.stderr.read() == ""
+    assert len(metrics_of(tmp_path / "out")) == 2
+
+
+def test_graphs_are_the_same_run_where_there_is_no_gpu(
+    images: Path, undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called(capsys, *words(images, tmp_path / "out", "--graphs"))[0] == 0
+    states = [checkpoint.read(out / "last.pt")["model"] for out in (tmp_path / "out", undisturbed)]
+    assert_same(*states)
+    assert metrics_of(tmp_path / "out")[1:] == metrics_of(undisturbed)[1:]
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (["--batch-size", "0"], "`--batch-size` must be an integer >= 1; got 0."),
-        (["--epochs", "0"], "`--epochs` must be an integer >= 1; got 0."),
-        (["--lr", "nan"], "`--lr` must be a finite number >= 0; got nan."),
+        (["--batch-size", "0"], "`--batch-size` must be an integer in [1, 2147483647]; got 0."),
+        (["--epochs", "0"], "`--epochs` must be an integer in [1, 2147483647]; got 0."),
+        (["--lr", "nan"], "`--lr` must be a number in [0, 3.40282e+38]; got nan."),
         (["--seed", "-1"], "`--seed` must be an integer in [0, 9223372036854775807]; got -1."),
-        (["--limit-train", "0"], "`--limit-train` must be an integer >= 1; got 0."),
+        (["--limit-train", "0"], "`--limit-train` must be an integer in [1, 2147483647]; got 0."),
         (["--dropout", "1.5"], "`--dropout` must be a number in [0, 1]; got 1.5."),
         (["--checkpoint-every", "-1"], "`--checkpoint-every` must be a finite number >= 0; got -1.0."),
         (["--model", "vgg19"], "`--model` must fit Fashion-MNIST, whose images have 1 channel; got vgg19. Use cnn."),
         (["--constant-lr", "--official-resume"], "`--official-resume` must go without --constant-lr"),
+        (["--epochs", "1", "--official-resume"], "`--official-resume` must go without --epochs 1"),
+        (["--lr", "1e39"], "`--lr` must be a number in [0, 3.40282e+38]; got 1e+39."),
+        (["--batch-size", "99999999999999999999"], "`--batch-size` must be an integer in [1, 2147483647]"),
         (["--algorithm", "adam"], "Invalid value for '--algorithm'"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

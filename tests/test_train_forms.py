@@ -14,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from efcheck.compressors import ScaledSign, Sign  # noqa: E402
-from efcheck.train import EFSGD, NonFiniteError, _compiled, _eager, _foreach, _general  # noqa: E402
+from efcheck.train import EFSGD, NonFiniteError, _compiled, _eager, _foreach, _general, algorithms  # noqa: E402
 
 # torch warns about itself when its compiler is first imported
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
@@ -149,6 +149,29 @@ def test_gradients_of_another_layout_are_read_by_entry(form: str) -> None:
         results.append(p.detach())
     assert torch.allclose(results[0], results[1], rtol=0, atol=1e-6)
     assert torch.allclose(results[0], results[2], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("by_columns", ["gradient", "parameter", "state"])
+def test_torchs_fused_step_is_given_tensors_that_lie_alike(by_columns: str, momentum: float) -> None:
+    """Alone it goes by place in memory: torch.optim.SGD(fused=True) mixes up the entries here (torch 2.13)."""
+    torch.manual_seed(0)
+    x, gs = torch.randn(5, 3), [torch.randn(5, 3) for _ in range(3)]
+    results = []
+    for columns in (False, True):
+
+        def laid(t: Any, what: str, columns: bool = columns) -> Any:
+            return t.t().contiguous().t() if columns and what == by_columns else t.clone()
+
+        p = torch.nn.Parameter(laid(x, "parameter"))
+        optimizer = algorithms.make("sgdm", [p], 0.1, momentum=momentum)
+        for g in gs:
+            p.grad = laid(g, "gradient")
+            optimizer.step()
+            for name, value in optimizer.state[p].items():
+                optimizer.state[p][name] = laid(value, "state")
+        results.append(p.detach())
+    assert torch.allclose(*results, rtol=1e-6, atol=1e-7)  # fused or not, three steps of a few roundings
 
 
 @pytest.mark.parametrize("form", ["eager", "foreach"])

@@ -286,6 +286,20 @@ def test_a_loss_that_is_not_finite_is_seen_where_every_gradient_is_finite(loss: 
             watch.look()
 
 
+def test_a_last_step_that_ruins_a_weight_is_seen_before_the_test() -> None:
+    run = started(replace(SMALL, epochs=1))
+    step = run.optimizer.step
+
+    def ruined() -> None:
+        step()
+        if run.done == 3:
+            next(run.model.parameters()).data[0, 0, 0, 0] = math.inf
+
+    run.optimizer.step = ruined
+    with pytest.raises(DivergedError, match=r"stopped after step 4: the weights of 0\.weight are not finite"):
+        finish(run)
+
+
 def test_finite_gradients_whose_sum_overflows_are_no_alarm() -> None:
     parameter = torch.nn.Parameter(torch.zeros(4))
     for defer in (False, True):

@@ -198,6 +198,14 @@ def test_run_py_marks_a_diverged_run_and_goes_to_the_next(tmp_path: Path, capsys
     assert here(words, capsys)[1].startswith("1/2 sgdm-b8-s1: stopped at step")  # not tried again
 
 
+def test_run_py_does_not_take_a_run_of_another_rate_for_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_idx(tmp_path / "images", train=64, test=16)
+    only = ["--only", "sgdm-*"]
+    assert here([*command(tmp_path, small(tmp_path)), *only], capsys)[0] == 0
+    code, _, err = here([*command(tmp_path, small(tmp_path, "sgdm = 0.4", "sgdm = 0.2")), *only], capsys)
+    assert code == 2 and "must be sgdm-b8-s1 of small; got lr 0.025 instead of 0.0125. Use another --out." in err
+
+
 def test_run_py_says_in_one_line_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = command(tmp_path, small(tmp_path))
     assert here([*words, "--list"], capsys) == (0, "1/2 sgdm-b8-s1: to do\n2/2 ef-signsgd-b8-s1: to do\n", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 import pickle
 from typing import Any
 
@@ -292,6 +293,29 @@ def test_a_closure_is_called_with_gradients_on_and_its_loss_returned() -> None:
 
     assert optimizer.step(closure).item() == 4.0
     assert p.tolist() == [1.0]
+
+
+def test_a_state_of_another_granularity_is_refused() -> None:
+    x = torch.nn.Parameter(torch.ones(3))
+    state = EFSGD([x], 0.1, granularity="group").state_dict()
+    with pytest.raises(ArgumentError, match="`granularity` must be group, as in the state; got tensor"):
+        EFSGD([x], 0.1).load_state_dict(state)
+    again = EFSGD([x], 0.1, granularity="group")
+    again.load_state_dict(state)
+    assert "granularity" not in again.param_groups[0]
+
+
+@pytest.mark.parametrize("rate", [1e39, -1.0, math.nan], ids=str)
+def test_a_rate_that_a_scheduler_spoils_is_refused_before_anything_is_written(rate: float) -> None:
+    x = torch.nn.Parameter(torch.ones(3))
+    optimizer = EFSGD([x], 0.1)
+    x.grad = torch.ones(3)
+    optimizer.param_groups[0]["lr"] = rate
+    with pytest.raises(ArgumentError, match="`lr` must be a number in"):
+        optimizer.step()
+    assert torch.equal(x.detach(), torch.ones(3)) and not optimizer.state
+    with pytest.raises(ArgumentError, match="`lr` must be a finite number"):
+        EFSGD([x], torch.tensor(-1.0))
 
 
 def test_corrected_steps_and_messages_change_nothing_and_are_what_is_sent() -> None:

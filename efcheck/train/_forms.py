@@ -58,9 +58,9 @@ class Forms:
         slots = [slot for unit in units for slot in unit]
         if name == "fused sgd" and all(map(_general.plain, slots)):
             for group in {id(slot.group): slot.group for slot in slots}.values():
-                _general.plain_step([slot for slot in slots if slot.group is group])
+                self._count(_general.plain_step([slot for slot in slots if slot.group is group]))
         elif name in ("fused sgd", "general"):
-            _general.step(units, rngs())
+            self._count(_general.step(units, rngs()))
         elif name == "eager":
             _eager.step(units, self._scratch)
         elif name == "compiled":
@@ -78,6 +78,10 @@ class Forms:
         if ok is not None:
             bad = (~ok).to(torch.int64)
             self._skipped = bad if self._skipped is None else self._skipped.add_(bad)
+
+    def counters(self) -> list[Tensor]:
+        """What is counted on the device; written by steps."""
+        return [] if self._skipped is None else [self._skipped]
 
     def skipped(self) -> int:
         """Steps that changed nothing on an accelerator, because something was not finite; waits for the device."""

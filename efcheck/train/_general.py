@@ -30,8 +30,11 @@ def sent(unit: Unit, ps: Sequence[Tensor], rng: np.random.Generator) -> list[Ten
     return [d if slot.e is not None else slot.steps() * d for slot, d in zip(unit, deltas, strict=True)]
 
 
-def step(units: Sequence[Unit], rngs: Sequence[np.random.Generator]) -> None:
-    """One step of all units. On a CPU what is not finite raises; on an accelerator such a step changes nothing."""
+def step(units: Sequence[Unit], rngs: Sequence[np.random.Generator]) -> Tensor | None:
+    """One step of all units. On a CPU what is not finite raises; on an accelerator such a step changes nothing.
+
+    Returns None on a CPU, else whether everything was finite, as a bool on the device.
+    """
     found = [corrected(unit) for unit in units]
     everything = [(slot, p) for unit, (_, ps) in zip(units, found, strict=True) for slot, p in zip(unit, ps, strict=True)]
     ok = finite(everything)
@@ -46,6 +49,7 @@ def step(units: Sequence[Unit], rngs: Sequence[np.random.Generator]) -> None:
     for unit, (ms, ps), ds in zip(units, found, deltas, strict=True):
         for slot, m, p, delta in zip(unit, ms, ps, ds, strict=True):
             _write(slot, m, p, delta, ok)
+    return ok
 
 
 def finite(pairs: Sequence[tuple[Slot, Tensor]]) -> Tensor | None:
@@ -78,27 +82,34 @@ def _put(old: Tensor, new: Tensor, ok: Tensor | None) -> None:
 
 
 def plain(slot: Slot) -> bool:
-    """Whether torch's own fused SGD makes this step: nothing is compressed or remembered, and dtypes agree."""
-    return slot.e is None and not slot.after and slot.x.dtype in (torch.float32, torch.float64)
+    """Whether torch's own fused SGD makes this step: nothing is compressed or remembered, dtypes and layouts agree."""
+    alike = slot.m is None or slot.m.stride() == slot.x.stride()
+    return slot.e is None and not slot.after and alike and slot.x.dtype in (torch.float32, torch.float64)
 
 
-def plain_step(slots: Sequence[Slot]) -> None:
-    """x - gamma (beta m + g + lambda x) by torch's fused kernel, for slots of one group."""
+def plain_step(slots: Sequence[Slot]) -> Tensor | None:
+    """x - gamma (beta m + g + lambda x) by torch's fused kernel, for slots of one group; returns as `step` does."""
     first = slots[0]
     if first.x.device.type == "cpu":
         check_gradients(slots)
-        found_inf = None
+        ok = found_inf = None
     else:
-        norms = torch.stack(torch._foreach_norm([slot.g for slot in slots], float("inf")))
-        found_inf = (~torch.isfinite(norms).all()).to(torch.float32)
+        ok = torch.isfinite(torch.stack(torch._foreach_norm([slot.g for slot in slots], float("inf")))).all()
+        found_inf = (~ok).to(torch.float32)
     if first.decoupled:
         shrink = 1 - first.steps() * first.decoupled
         for slot in slots:
-            slot.x.mul_(shrink if found_inf is None else torch.where(found_inf == 0, shrink, 1.0))
+            slot.x.mul_(shrink) if ok is None else slot.x.copy_(torch.where(ok, slot.x * shrink, slot.x))
     sgd(
-        [slot.x for slot in slots], [slot.g for slot in slots],
+        [slot.x for slot in slots], [_laid_as(slot.g, slot.x) for slot in slots],
         [slot.m if slot.before else None for slot in slots],
         fused=True, foreach=False, has_sparse_grad=False, grad_scale=None, found_inf=found_inf,
         weight_decay=first.coupled, momentum=first.beta if first.before else 0.0, lr=first.group["lr"],
         dampening=0.0, nesterov=False, maximize=False,
     )  # fmt: skip
+    return ok
+
+
+def _laid_as(t: Tensor, x: Tensor) -> Tensor:
+    """t, its entries in memory in the order of x's: the fused kernel goes by place and does not look at strides."""
+    return t if t.stride() == x.stride() else torch.empty_like(x, dtype=t.dtype).copy_(t)

@@ -9,8 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from efcheck.errors import argument_error, integer, real
+
 _STREAMS = ("model", "order", "augment", "dropout", "compressor")
-_FLAGS = ("channels_last", "compile", "constant_lr", "official_resume")
+_FLAGS = ("channels_last", "compile", "graphs", "constant_lr", "official_resume")
+_PRECISIONS = ("float32", "bfloat16")
+MOST = 2**31 - 1
+_LARGEST = float(np.finfo(np.float32).max)  # the step size is a float32 where the weights are
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,16 @@ class Settings:
         Only so many images: the first, or evenly spread ones where they are sorted by class.
     constant_lr : bool
         No drops: A.3's tuning.
+    graphs : bool
+        Steps in CUDA graphs, on a GPU (efcheck.train.graphed).
     official_resume : bool
         At each drop of the learning rate go back to the weights with the best test accuracy, and forget momentum and
         memory, as the authors' code did.
+
+    Raises
+    ------
+    ArgumentError
+        For a value out of range, named as the option of `efcheck train`.
     """
 
     data: str
@@ -51,6 +63,7 @@ class Settings:
     precision: str = "float32"
     channels_last: bool = False
     compile: bool = False
+    graphs: bool = False
     dropout: float = 0.0
     threads: int = 1
     augment: bool = False
@@ -58,6 +71,21 @@ class Settings:
     limit_test: int | None = None
     constant_lr: bool = False
     official_resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in _PRECISIONS:
+            raise argument_error(option("precision"), f"be one of {', '.join(_PRECISIONS)}", self.precision)
+        for name in ("batch_size", "epochs", "threads", "limit_train", "limit_test"):
+            if getattr(self, name) is not None:
+                integer(option(name), getattr(self, name), 1, MOST)
+        integer(option("seed"), self.seed, 0, 2**63 - 1)
+        real(option("lr"), self.lr, 0, _LARGEST)
+        real(option("dropout"), self.dropout, 0, 1)
+        if self.official_resume and (self.constant_lr or self.epochs < 2):
+            other = (
+                "--constant-lr, which has no drops" if self.constant_lr else "--epochs 1, which has no best epoch to go back to"
+            )
+            raise argument_error(option("official_resume"), f"go without {other}", "both")
 
     def seed_of(self, stream: str, epoch: int = 0) -> int:
         """A seed for one use of chance in one epoch, from `seed` alone: no use shifts another."""

@@ -24,6 +24,8 @@ from efcheck.train.models import MODELS
 def device_named(name: str) -> str:
     """ "cpu" or "cuda"; "auto" is the GPU where there is one."""
     there = torch.cuda.is_available()
+    if name not in ("auto", "cpu", "cuda"):
+        raise argument_error("--device", "be one of auto, cpu, cuda", name)
     if name == "cuda" and not there:
         raise argument_error("--device", "be cpu, or cuda where torch sees a GPU", name)
     return ("cuda" if there else "cpu") if name == "auto" else name

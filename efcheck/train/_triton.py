@@ -102,6 +102,7 @@ class Tables:
 
     device: Any = None
     known: dict[Any, tuple[Tensor, ...]] = field(default_factory=dict)
+    captured: list[tuple[Tensor, ...]] = field(default_factory=list)
 
     def of(self, units: Sequence[Unit]) -> tuple[Tensor, ...]:
         """(addresses, blocks, firsts, sizes) for these tensors; copied to the device when anything has moved."""
@@ -110,7 +111,10 @@ class Tables:
             if len(self.known) > 16:
                 self.known.clear()
             self.known[key] = _tables(units, key)
-        return self.known[key]
+        found = self.known[key]
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            self.captured.append(found)  # the graph reads them for as long as it lives
+        return found
 
 
 def fits(slots: Sequence[Slot]) -> bool:

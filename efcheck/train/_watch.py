@@ -64,6 +64,14 @@ class Watch:
                 if bad is not None or not math.isfinite(loss):
                     raise self.diverged(step, loss, bad)
 
+    def weights(self, step: int) -> None:
+        """Raise DivergedError if the step that was the last left a weight that is not finite; waits for the device."""
+        largest = torch._foreach_norm([p.detach() for _, p in self._pairs], math.inf)
+        bad = next((i for i, value in enumerate(torch.stack(largest).tolist()) if not math.isfinite(value)), None)
+        if bad is not None:
+            name = self._pairs[bad][0]
+            raise DivergedError(f"stopped after step {step}: the weights of {name} are not finite. A smaller --lr may help")
+
     def diverged(self, step: int, loss: float, index: int | None) -> DivergedError:
         """The error about a step; `index` is that of the first parameter whose gradient is not finite."""
         first = "every gradient is finite"

@@ -17,7 +17,7 @@ from rich.console import Console
 from efcheck.errors import EfcheckError, argument_error, integer, real
 from efcheck.train import checkpoint, schedule
 from efcheck.train import data as datasets
-from efcheck.train._settings import Settings, option
+from efcheck.train._settings import MOST, Settings, option
 from efcheck.train._setup import device_named
 from efcheck.train._stop import Stopped
 from efcheck.train._watch import DivergedError
@@ -51,12 +51,23 @@ def run(options: dict[str, Any], folder: Path, out: Path, *, resume: bool, every
     except DivergedError as error:
         click.echo(f"efcheck: {error}", err=True)
         return 1
-    click.echo(_result(found, out))
+    say(_result(found, out))
+    if found.rows[-1]["test_loss"] is None:
+        click.echo(f"efcheck: the test loss after epoch {len(found.rows)} is not finite. A smaller --lr may help", err=True)
+        return 1
     return 0
 
 
+def say(line: str) -> None:
+    """Print a line; where nobody reads any more, the run goes on in silence."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def settings_of(options: dict[str, Any]) -> Settings:
-    """The settings, with the defaults that depend on others filled in; every value checked.
+    """The settings, with the defaults that depend on others filled in.
 
     Raises
     ------
@@ -64,20 +75,11 @@ def settings_of(options: dict[str, Any]) -> Settings:
         Naming the option.
     """
     given = dict(options)
-    for name in ("batch_size", "epochs", "threads"):
-        given[name] = integer(option(name), given[name], 1)
-    for name in ("limit_train", "limit_test"):
-        if given[name] is not None:
-            given[name] = integer(option(name), given[name], 1)
-    given["seed"] = integer(option("seed"), given["seed"], 0, 2**63 - 1)
-    given["dropout"] = real(option("dropout"), given["dropout"], 0, 1)
     if given["lr"] is None:
-        given["lr"] = schedule.default_rate(given["algorithm"], given["model"], given["batch_size"])
-    given["lr"] = real(option("lr"), given["lr"], 0)
+        size = integer(option("batch_size"), given["batch_size"], 1, MOST)
+        given["lr"] = schedule.default_rate(given["algorithm"], given["model"], size)
     if given["augment"] is None:
         given["augment"] = given["data"].startswith("cifar")
-    if given["constant_lr"] and given["official_resume"]:
-        raise argument_error(option("official_resume"), "go without --constant-lr, which has no drops", "both")
     return Settings(**{**given, "device": device_named(given["device"])})
 
 
@@ -104,7 +106,7 @@ class _Bar:
         if self._shown:
             self._bar.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
-            click.echo(line)
+            say(line)
 
     def __call__(self, epoch: int, step: int, steps: int, row: dict[str, Any] | None) -> None:
         if not self._shown:

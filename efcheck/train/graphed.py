@@ -33,7 +33,7 @@ from efcheck.train._settings import Settings
 from efcheck.train.data import Data
 from efcheck.train.loop import Run
 from efcheck.train.measure import measure
-from efcheck.train.optimizer import NonFiniteError
+from efcheck.train.optimizer import EFSGD, NonFiniteError
 
 STEPS = 10  # of a graph
 _WARM = 3  # eager steps before a capture, on its stream: cuDNN, cuBLAS and Triton allocate and compile in them
@@ -83,6 +83,7 @@ class Graphed(Run):
         start = time.perf_counter()
         self.look()  # on a GPU the steps are done only now
         self.tally.training += time.perf_counter() - start
+        self._watch.weights(self.done)
         yield from self._test()
 
     def advance(self) -> int:
@@ -101,13 +102,13 @@ class Graphed(Run):
         return count
 
     def look(self) -> None:
-        """Raise DivergedError if a step so far had a loss or gradient that is not finite; waits for the device."""
-        super().look()
+        """As `Run`'s; waits for the device."""
         step = int(self._bad_step)
         if step:
             loss, *largest = self._bad.tolist()
             index = next((i for i, value in enumerate(largest) if not math.isfinite(value)), None)
             raise self._watch.diverged((self.epoch - 1) * self.steps + step, loss, index)
+        super().look()
 
     def load(self, state: dict[str, Any]) -> None:
         """As `Run`'s. The optimizer's state gets new addresses, so what was captured is forgotten."""
@@ -246,7 +247,8 @@ class Graphed(Run):
         """All tensors that a step writes and a later one reads."""
         state = [value for found in self.optimizer.state.values() for value in found.values() if isinstance(value, Tensor)]
         own = [self._at, self._bad_step, self._bad, self.tally.loss, self.tally.correct]
-        return [*self._params, *self.model.buffers(), *state, *own]
+        counters = self.optimizer.counters() if isinstance(self.optimizer, EFSGD) else []
+        return [*self._params, *self.model.buffers(), *state, *own, *counters]
 
 
 def captured(work: Callable[[], None], warm: Callable[[], None]) -> Callable[[], None]:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from efcheck.train import _setup, logs, metrics, schedule
 from efcheck.train._settings import Settings
 from efcheck.train._stop import Stopped, StopSign
-from efcheck.train._watch import Watch
+from efcheck.train._watch import DivergedError, Watch
 from efcheck.train.augment import Batches
 from efcheck.train.checkpoint import CheckpointError, Keeper
 from efcheck.train.data import Data
@@ -84,13 +84,17 @@ class Run:
             self._one_step(order[self.step * size : (self.step + 1) * size])
             self.tally.training += time.perf_counter() - start
             yield
-        start = time.perf_counter()
-        self._watch.look()
+        self.look()
+        self._watch.weights(self.done)
         yield from self._test()
 
     def look(self) -> None:
-        """Raise DivergedError if a step so far had a loss or gradient that is not finite."""
+        """Raise DivergedError if a step so far had a loss, a gradient or a corrected step that is not finite."""
         self._watch.look()
+        if self.device.type != "cpu" and (skipped := self.optimizer.skipped_steps()):
+            raise DivergedError(
+                f"stopped by step {self.done}: in {skipped} of the steps gradient or corrected step was not finite"
+            )
 
     def _begin_epoch(self) -> torch.Tensor:
         """Set the generators; the order of this epoch's images."""
@@ -230,7 +234,7 @@ def train(
         If a checkpoint cannot be read or written.
     """
     with _setup.deterministic(settings), StopSign() as stop:
-        run, keeper = Run(settings, data), Keeper(out, every)
+        run, keeper = _run(settings, data), Keeper(out, every)
         if resume:
             _resume(run, keeper, tell)
         tell(_setup.summary(run.header))
@@ -242,6 +246,15 @@ def train(
             metrics.write(out, run.header, run.rows)
             progress(run.epoch - 1, run.steps, run.steps, run.rows[-1])
         return run
+
+
+def _run(settings: Settings, data: Data) -> Run:
+    """The run, its steps in CUDA graphs where the settings say so."""
+    if not settings.graphs:
+        return Run(settings, data)
+    from efcheck.train.graphed import Graphed  # which is made of Run
+
+    return Graphed(settings, data)
 
 
 def _one_epoch(run: Run, keeper: Keeper, stop: StopSign, progress: Progress) -> None:

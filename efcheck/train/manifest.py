@@ -42,7 +42,7 @@ from efcheck.train.paper import DATA, MODELS, TUNED_AT
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
 _OPTIONS: dict[str, type] = {
     "limit_train": int, "limit_test": int, "dropout": float, "precision": str, "device": str, "channels_last": bool,
-    "compile": bool, "augment": bool, "official_resume": bool, "threads": int,
+    "compile": bool, "graphs": bool, "augment": bool, "official_resume": bool, "threads": int,
 }  # fmt: skip
 _TEXTS, _LISTS = ("title", "paper", "data", "model"), ("algorithms", "batch_sizes", "seeds")
 _KEYS = (*_TEXTS, *_LISTS, "epochs", "constant_lr", "momentum", "weight_decay", "lr", "grid", "options")

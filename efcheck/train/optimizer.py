@@ -135,6 +135,8 @@ class EFSGD(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        for group in self.param_groups:
+            _check_rate(group)  # a scheduler may have changed it
         units = self._units(create=True)
         self._run.step(units, lambda: [self._rng(unit[0].group) for unit in units])
         for group in self.param_groups:
@@ -180,6 +182,10 @@ class EFSGD(torch.optim.Optimizer):
         """What "auto" stands for here, or how the step is computed where `form` has no say."""
         return self._run.name([group["compressor"] for group in self.param_groups], self.param_groups[0]["params"])
 
+    def counters(self) -> list[Tensor]:
+        """Tensors on the device, besides the state, that steps write: for those who capture steps in a graph."""
+        return self._run.counters()
+
     def skipped_steps(self) -> int:
         """How many steps on an accelerator met a gradient that was not finite; waits for the device."""
         return self._run.skipped()
@@ -198,15 +204,18 @@ class EFSGD(torch.optim.Optimizer):
         found = super().state_dict()
         for group in found["param_groups"]:
             group["compressor"] = _compress.describe(group["compressor"])
+            group["granularity"] = self.granularity
         return found
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what state_dict gave, bitwise; nothing of it is shared. The compressors must be the same.
 
-        Raises ArgumentError if compressor, feedback or the places of momentum and decay differ.
+        Raises ArgumentError if compressor, feedback, granularity or the places of momentum and decay differ.
         """
         kept = [{name: group[name] for name in (*_KEPT, "lr")} for group in self.param_groups]
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=False):
+            if saved.get("granularity", self.granularity) != self.granularity:
+                raise argument_error("granularity", f"be {saved['granularity']}, as in the state", self.granularity)
             for name in _KEPT:
                 mine = _compress.describe(group[name]) if name == "compressor" else group[name]
                 if name in saved and saved[name] != mine:
@@ -215,6 +224,7 @@ class EFSGD(torch.optim.Optimizer):
         for group, mine in zip(self.param_groups, kept, strict=True):
             lr = group["lr"]
             group.update(mine)
+            group.pop("granularity", None)  # the optimizer's, not a group's
             group["lr"] = mine["lr"].copy_(lr) if isinstance(mine["lr"], Tensor) else lr
         places = [p for group in self.param_groups for p in group["params"]]
         numbers = [i for group in state_dict["param_groups"] for i in group["params"]]
@@ -278,12 +288,21 @@ def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def _check_rate(group: dict[str, Any]) -> None:
+    """Raise ArgumentError for a step size that is no number >= 0, or that the parameters' dtypes cannot hold."""
+    if isinstance(group["lr"], Tensor):
+        return
+    dtypes = {state_dtype(p) for p in group.get("params", ())}
+    real("lr", group["lr"], 0, min((torch.finfo(dtype).max for dtype in dtypes), default=math.inf))
+
+
 def _check_group(group: dict[str, Any]) -> None:
     """Raise ArgumentError for a setting that is out of range; the compressor becomes a callable."""
     lr = group["lr"]
     if isinstance(lr, Tensor):
         if lr.numel() != 1 or lr.dim() != 0 or not lr.is_floating_point():
             raise argument_error("lr", "be a number or a 0-d real tensor", f"a tensor of shape {tuple(lr.shape)}, {lr.dtype}")
+        real("lr", float(lr), 0)
     else:
         group["lr"] = real("lr", lr, 0)
     group["momentum"] = real("momentum", group["momentum"], 0)
