@@ -209,12 +209,16 @@ def test_slow_code_is_called_less_often_and_the_report_says_so(monkeypatch):
 
     monkeypatch.setattr(Prices, "time", lambda self, d, call: self.took.update({d: 0.02}))
     report = check_compressor(slow, delta=0.5)
-    assert report.passed and len(calls) < 500, len(calls)
+    assert report.passed and len(calls) < 350, len(calls)
     assert report["sizes"].detail == "d = 1, 2, 3, 10, 1000"
     assert "at d = 1000: elsewhere" in report["contraction"].detail and TOO_SLOW in report["contraction"].detail
     assert "note: a call takes about 0.02 s at d = 1000: 1/512 of" in str(report) and report.to_json()["notes"]
+    assert "note: for the same reason only `sizes` tries d = 2, 10" in str(report)
+    assert Subject(slow, thorough=True).dims == (1, 2, 3, 10, 1000)
     monkeypatch.setattr(Prices, "time", lambda self, d, call: self.took.update({d: 2.0}))
     assert check_named("contraction", slow, delta=0.5, dims=(3,)).outcome == "skipped"
+    found = check_named("unbiased", slow, unbiased=True, dims=(3,))
+    assert found.outcome == "skipped" and found.detail == TOO_SLOW
 
 
 def test_an_error_on_purpose_is_told_from_a_slip():

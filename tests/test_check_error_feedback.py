@@ -341,6 +341,17 @@ def test_what_reproduces_a_failure_ends_in_an_assertion(name: str, options: dict
             exec(failure.reproduce, {})
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), [(n, o) for n, o, _ in BUGS], ids=[n for n, _, _ in BUGS])
+def test_what_reproduces_a_failure_shows_it_in_a_process_of_its_own(name: str, options: dict[str, Any]) -> None:
+    for failure in check_error_feedback(getattr(optimizers(), name), **options).failures:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", failure.reproduce], capture_output=True, text=True, timeout=600,
+            cwd=Path(__file__).parent,
+        )  # fmt: skip
+        assert done.returncode and re.search(r"^(AssertionError|RuntimeError)\b", done.stderr, re.MULTILINE), done.stderr
+
+
 # --- the section on optimizers of docs/check-your-compressor.md ---------------------------------------------------------
 
 PAGE = Path(__file__).parents[1] / "docs" / "check-your-compressor.md"

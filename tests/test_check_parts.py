@@ -56,6 +56,19 @@ def test_slow_calls_are_priced_in_steps_and_told():
     assert prices.notes() == ()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "tried"),
+    [(6e-3, (1, 2, 3, 10, 1000)), (0.02, (1, 3, 1000)), (0.05, (3, 1000)), (0.2, (1000,)), (30.0, (1000,))],
+)
+def test_slow_code_is_tried_in_fewer_d(seconds, tried):
+    prices, dims = Prices(), (1, 2, 3, 10, 1000)
+    prices.took = dict.fromkeys(dims, seconds)
+    assert prices.tried(dims) == tried
+    prices.took = dict.fromkeys(dims, 1e-5) | {1000: seconds}
+    assert prices.tried(dims) == dims
+    assert prices.tried(()) == ()
+
+
 def test_a_clock_counts_calls_and_its_parts_are_shares_of_what_is_left():
     prices = Prices()
     clock = Clock(2 * prices.price(1), lambda: prices.spent)

@@ -1,8 +1,8 @@
 """How often a check may call the code under test: seconds on a clock that counts calls, at prices fixed when it starts.
 
 A call in R^d that takes up to 1e-4 s costs 5e-5 s. Above, it costs the next of 4e-4, 1.6e-3, 6.4e-3, ... s. The steps are few
-and far apart, so that the same seed makes the same calls on most machines, and slow code is called less often, which
-`Prices.notes` tells.
+and far apart, so that the same seed makes the same calls on most machines, and slow code is called less often, and in fewer
+R^d, which the notes of the report tell.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 _PRICE = 5e-5
 _TIMED = 8  # calls
 _LONG = 0.005  # seconds of timing; where a call takes longer, two are timed
+_DEAR = 512  # pace, of 6.4e-3 s and more a call, from which not every d is tried
 
 
 class Clock:
@@ -66,6 +67,17 @@ class Prices:
     def stride(self, d: int) -> int:
         """1; more for code so slow in R^d that only every second, eighth, 32nd, ... input is tried."""
         return max(1, self.pace(d) // 16)
+
+    def dear(self, d: int) -> bool:
+        """Whether a call in R^d takes more than 6.4e-3 s."""
+        return self.pace(d) >= _DEAR
+
+    def tried(self, dims: Collection[int]) -> tuple[int, ...]:
+        """Of the dear ones the largest, the middle, and the smallest; at four times the price two, at 16 times one."""
+        dear = sorted(filter(self.dear, dims))
+        kept = dict.fromkeys([dear[-1], dear[len(dear) // 2], dear[0]]) if dear else {}
+        most = 3 - round(math.log(max(map(self.pace, dear)) / _DEAR, 4)) if dear else 0
+        return tuple(sorted({*dims} - {*dear} | {*list(kept)[: max(most, 1)]}))
 
     def cheapest(self, dims: Collection[int]) -> list[int]:
         """The dims where calls cost least first, and the largest first of those."""

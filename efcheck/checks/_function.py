@@ -26,7 +26,7 @@ def sizes(s: Subject) -> Result:
         one = s.generic(d)
         return failed(f"accepts none of d = {_list(s.asked)}: {why}", s.snippet(one, s.call()), count=len(s.wanted))
     note = f"; refuses d = {_list(asked)}: {next(iter(asked.values()))}" if asked else ""
-    return passed(f"d = {_list(s.dims)}{note}", count=len(s.wanted))
+    return passed(f"d = {_list(s.accepted)}{note}", count=len(s.wanted))
 
 
 def empty(s: Subject) -> Result:
@@ -115,15 +115,17 @@ def _shares(s: Subject, out: Any, value: Any) -> bool:
 def zero(s: Subject) -> Result:
     """C(0) = 0, exactly."""
     seeds = range(3 if s.random else 1)
+    tried = 0
     for d in s.dims:
         one = Input(f"np.zeros({d})").typed(s.dtype)
-        for seed in seeds:
+        for seed in seeds[:1] if s.prices.dear(d) else seeds:
+            tried += 1
             out = s.on(one, seed)
             if out.any():
                 bad = float(out[np.flatnonzero(out)[0]])
                 body = f"out = {s.call(seed)}\nassert not out.any(), out"
                 return failed(f"C(0) has an entry {bad:.6g} at d = {d}", s.snippet(one, body), number=bad, bound=0.0, count=1)
-    return passed(count=len(s.dims) * len(seeds))
+    return passed(count=tried)
 
 
 def finite(s: Subject) -> Result:

@@ -61,8 +61,9 @@ def refused(error: BaseException) -> bool:
 class Subject:
     """A compressor with its claims.
 
-    kind: "numpy" or "torch". dtype: of the vectors it is tested on. dims: those that it accepts; refused: those that it
-    refuses on purpose, with the message; broken: those on which it raises otherwise. random: whether it draws.
+    kind: "numpy" or "torch". dtype: of the vectors it is tested on. accepted: the dims that it takes; dims: those of them
+    that are tried, all but for slow code; refused: those that it refuses on purpose, with the message; broken: those on which
+    it raises otherwise. random: whether it draws.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Subject:
         self.pristine = _copied(c)
         self.prices = Prices()
         self.kind, self.dtype = self._probe()
+        self.accepted: tuple[int, ...] = ()
         self.dims: tuple[int, ...] = ()
         self.refused: dict[int, str] = {}
         self.broken: dict[int, Raised] = {}
@@ -229,6 +231,11 @@ class Subject:
 
     # what the object is
 
+    def notes(self) -> tuple[str, ...]:
+        """What is reduced for code that is slow, and why."""
+        left = [str(d) for d in self.accepted if d not in self.dims]
+        return (*self.prices.notes(), *([f"for the same reason only `sizes` tries d = {', '.join(left)}"] if left else []))
+
     def inputs(self, d: int) -> list[Input]:
         seeds = range(self._own(0), self._own(6 if self.thorough else 3))
         return [one.typed(self.dtype) for one in families(d, seeds)[:: self.prices.stride(d)]]
@@ -283,7 +290,8 @@ class Subject:
                     self.refused[d] = f"{type(error).__name__}: {error}"
                 else:
                     self.broken[d] = self.raised(error, one)
-        self.dims = tuple(sorted(good))
+        self.accepted = tuple(sorted(good))
+        self.dims = self.accepted if self.thorough else self.prices.tried(good)
 
     def _is_random(self) -> bool:
         if getattr(self.c, "stochastic", False):

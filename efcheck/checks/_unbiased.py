@@ -10,10 +10,10 @@ import numpy as np
 
 from efcheck.arrays import Array
 from efcheck.checks._clock import Clock
-from efcheck.checks._compare import error
+from efcheck.checks._compare import TOO_SLOW, error
 from efcheck.checks._guarantees import MOST, TEST_SEED, search
 from efcheck.checks._inputs import Input, comparable
-from efcheck.checks._random import GOAL, bounded, play, spread
+from efcheck.checks._random import FIRST, GOAL, bounded, play, spread
 from efcheck.checks._subject import Subject
 from efcheck.checks.report import Result, failed, passed, skipped
 
@@ -34,6 +34,8 @@ def unbiased(s: Subject) -> Result:
     if not s.random:
         return _exact(s)
     clock, cases = s.clock(1.6), 0
+    if (_PILOT + FIRST) * min(map(s.prices.price, s.few)) > 2 * clock.seconds:
+        return skipped(TOO_SLOW)
     for suspect in _suspects(s, clock.part(1 / 3)):
         found, n = _bet_on_bias(s, suspect, clock.part(0.6))
         cases += n

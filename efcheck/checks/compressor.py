@@ -81,7 +81,7 @@ def check_compressor(
     CheckReport
         Iterating gives results with name, outcome, detail, reproduce; `str` is a table. A random compressor that keeps
         its claims fails with a chance of at most 1e-6. Equal seeds give equal numbers, unless a call takes more than
-        1e-4 s, so that it is called less often: `notes` says how much.
+        1e-4 s, so that it is called less often, and in fewer d: `notes` says how much.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def report(
     with _quiet():
         subject = Subject(c, delta, unbiased, dims, thorough, source, seed)
         checks = [(name, partial(_run, name, subject)) for name in CHECKS]
-        return replace(run_checks(title or subject_of(c), checks, expected_failed), notes=subject.prices.notes())
+        return replace(run_checks(title or subject_of(c), checks, expected_failed), notes=subject.notes())
 
 
 def check_named(name: str, c: Any, **claims: Any) -> Result:
