@@ -17,6 +17,7 @@ from torch import Tensor
 from efcheck.errors import EfcheckError, MissingExtraError
 
 FILE = "cifar10_jpeg.npz"
+CLASSES = 10
 _END = b"\xff\xd9"
 
 
@@ -34,7 +35,7 @@ def read(folder: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if not path.is_file():
         raise EfcheckError(f"{folder} must hold {FILE}; it is not there. CIFAR-10 itself is --data cifar10")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             a, b = _part(arrays, "train")
             c, d = _part(arrays, "test")
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
@@ -49,6 +50,9 @@ def _part(arrays: Any, part: str) -> tuple[Tensor, Tensor]:
         raise MissingExtraError("cifar10-jpeg needs Pillow: pip install pillow") from error
     header, raw = arrays["header"].tobytes(), arrays[f"{part}_bytes"].tobytes()
     labels = torch.from_numpy(arrays[f"{part}_label"].astype(np.int64))
+    inside = bool(((labels >= 0) & (labels < CLASSES)).all())
+    if len(labels) != len(arrays[f"{part}_len"]) or not inside:
+        raise ValueError(f"{part}_label must be one label in [0, {CLASSES}) for each image")
     ends = np.cumsum(arrays[f"{part}_len"], dtype=np.int64)
     images = np.empty((len(ends), 32, 32, 3), np.uint8)
     start = 0
