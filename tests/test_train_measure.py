@@ -53,7 +53,9 @@ def top(p: np.ndarray) -> np.ndarray:
     return np.where(np.isin(np.arange(p.size), kept), p, 0.0)
 
 
-@pytest.mark.parametrize(("compressor", "code"), [(ScaledSign(), signs), (TopK(0.3), top), (Identity(), lambda p: p)], ids=str)
+@pytest.mark.parametrize(
+    ("compressor", "code"), [(ScaledSign(), signs), (TopK(0.3), top), (Identity(), lambda p: p)], ids=["sign", "top", "all"]
+)
 @pytest.mark.parametrize("feedback", [True, False], ids=["feedback", "no feedback"])
 @pytest.mark.parametrize("beta", [0.0, 0.9])
 def test_measures_are_their_formulas(compressor: Any, code: Any, feedback: bool, beta: float) -> None:
