@@ -307,9 +307,9 @@ def _run_all(
             except BrokenProcessPool:
                 raise EfcheckError("a worker died while it ran a check; audit the files one by one with --jobs 1") from None
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
                 for worker in set(multiprocessing.active_children()) - others:
                     worker.terminate()  # or leaving the pool would wait for the checks that are running
+                pool.shutdown(cancel_futures=True)  # waits for its thread: at the interpreter's end that may write to a closed pipe
                 raise
     return tuple(results[task] for task in tasks)
 
