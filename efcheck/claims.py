@@ -309,7 +309,7 @@ def _run_all(
             except BaseException:
                 for worker in set(multiprocessing.active_children()) - others:
                     worker.terminate()  # or leaving the pool would wait for the checks that are running
-                pool.shutdown(cancel_futures=True)  # waits for its thread: at the interpreter's end that may write to a closed pipe
+                pool.shutdown(cancel_futures=True)  # its thread, if it lived on, could write to a closed pipe at exit
                 raise
     return tuple(results[task] for task in tasks)
 

@@ -19,7 +19,7 @@ from efcheck.train import EFSGD, NonFiniteError, _compiled, _eager, _foreach, _g
 # torch warns about itself when its compiler is first imported
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 compiler = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
-SHAPES = ((70, 80), (1,), (), (0,), (2, 3, 4, 5), (131_075,))
+SHAPES = ((70, 80), (1,), (), (0,), (2, 3, 4, 5), (4, 16, 9, 8), (131_075,))
 SETTINGS: list[dict[str, Any]] = [
     {}, {"momentum": 0.9, "weight_decay": 0.1}, {"momentum": 0.9, "momentum_at": "after", "weight_decay": 0.1},
     {"feedback": False, "compressor": Sign(), "momentum": 0.9}, {"feedback": False, "weight_decay": 0.1},
@@ -76,12 +76,28 @@ def test_forms_agree_with_the_general_one(form: str, words: dict[str, Any]) -> N
     assert agree(form, words, layout=torch.channels_last)
 
 
+@pytest.mark.parametrize("words", SETTINGS, ids=str)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_tensors_of_many_pieces_are_as_those_of_one(
+    words: dict[str, Any], layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make("eager", layout, **words)
+    run(whole)
+    monkeypatch.setattr(_eager, "PIECE", 7)
+    parts = make("eager", layout, **words)
+    run(parts)
+    assert any(len(kept.pieces) > 1000 for kept in parts._run._pieces._kept.values())
+    for p, q in zip(whole.param_groups[0]["params"], parts.param_groups[0]["params"], strict=True):
+        assert torch.allclose(p, q, rtol=1e-4, atol=1e-6)
+
+
 @compiler
 @pytest.mark.parametrize(
     "words", [pytest.param(w, marks=[pytest.mark.slow] if i != 1 else []) for i, w in enumerate(SETTINGS)], ids=str
 )
 def test_the_compiled_form_agrees_with_the_general_one(words: dict[str, Any]) -> None:
     assert agree("compiled", words)
+    assert agree("compiled", words, layout=torch.channels_last)
 
 
 def shifted(module: Any, name: str, change: Callable[..., Any]) -> Callable[[pytest.MonkeyPatch], None]:
@@ -99,7 +115,7 @@ def grown(f: Callable[..., Any]) -> Callable[..., Any]:
 PLANTED = {
     "eager, scale": ("eager", shifted(_eager, "_scale", lambda f: lambda *a: 1.001 * f(*a))),
     "eager, momentum": ("eager", shifted(_eager, "_corrected", grown)),
-    "foreach, scale": ("foreach", shifted(_foreach, "_scale", lambda f: lambda *a: 1.001 * f(*a))),
+    "foreach, scale": ("foreach", shifted(_foreach, "_scales", lambda f: lambda *a: [1.001 * s for s in f(*a)])),
     "foreach, no decay": ("foreach", shifted(_foreach, "_corrected", lambda f: lambda b: [[s.g for s in b], f(b)[1]])),
     "compiled, momentum": ("compiled", shifted(_compiled, "_corrected", lambda f: lambda *a: (a[2], f(*a)[1]))),
 }

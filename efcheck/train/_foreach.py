@@ -28,9 +28,8 @@ def step(units: Sequence[Unit]) -> Tensor | None:
     for batch in _batches(slots):
         for slot, m, p in zip(batch, *_corrected(batch), strict=True):
             ms[slot.index], ps[slot.index] = m, p
-    totals = [_total(unit, [ps[slot.index] for slot in unit]) for unit in units]
-    ok = None if slots[0].x.device.type == "cpu" else torch.isfinite(torch.stack([t.double() for t in totals])).all()
-    scales = {slot.index: _scale(unit, total) for unit, total in zip(units, totals, strict=True) for slot in unit}
+    totals, ok = _totals(units, ps)
+    scales = {slot.index: scale for unit, scale in zip(units, _scales(units, totals), strict=True) for slot in unit}
     for batch in _batches(slots):
         of = [slot.index for slot in batch]
         _send(batch, [ms[i] for i in of], [ps[i] for i in of], [scales[i] for i in of], ok)
@@ -48,9 +47,11 @@ def _batches(slots: Sequence[Slot]) -> list[list[Slot]]:
 def _corrected(batch: Sequence[Slot]) -> tuple[list[Tensor], list[Tensor]]:
     """(m, p) of each slot, new, or the gradient where it is one of them."""
     first, wide = batch[0], state_dtype(batch[0].x)
-    us = [slot.g.to(wide) for slot in batch]
+    us, xs = [slot.g for slot in batch], [slot.x for slot in batch]
+    if wide != first.x.dtype:
+        us, xs = [g.to(wide) for g in us], [x.to(wide) for x in xs]
     if first.coupled:
-        us = list(torch._foreach_add(us, [slot.x.to(wide) for slot in batch], alpha=first.coupled))
+        us = list(torch._foreach_add(us, xs, alpha=first.coupled))
     if first.before:
         us = list(torch._foreach_add(torch._foreach_mul([s.m for s in batch if s.m is not None], first.beta), us))
     if first.e is None:
@@ -58,20 +59,35 @@ def _corrected(batch: Sequence[Slot]) -> tuple[list[Tensor], list[Tensor]]:
     return us, list(torch._foreach_add([s.e for s in batch if s.e is not None], torch._foreach_mul(us, first.steps())))
 
 
-def _total(unit: Unit, ps: Sequence[Tensor]) -> Tensor:
-    """||p||_1. On a CPU, where it is not finite: NonFiniteError, or the sum in float64 if all entries are."""
-    total = torch.stack([p.abs().sum() for p in ps]).sum()
-    if total.device.type == "cpu" and not bool(torch.isfinite(total)):
-        first_not_finite(zip(unit, ps, strict=True), "corrected step", UNCHANGED)
-        total = torch.stack([p.abs().sum(dtype=torch.float64) for p in ps]).sum()
-    return total
+def _totals(units: Sequence[Unit], ps: dict[int, Tensor]) -> tuple[list[Tensor], Tensor | None]:
+    """||p||_1 of each unit, and on an accelerator whether all are finite.
+
+    On a CPU, where one is not: NonFiniteError, or its sum in float64 if all entries are.
+    """
+    sums = dict(zip(ps, (p.sum() for p in torch._foreach_abs(list(ps.values()))), strict=True))
+    totals = [_sum([sums[slot.index] for slot in unit]) for unit in units]
+    ok = torch.isfinite(torch.stack(totals)).all()
+    if ok.device.type != "cpu":
+        return totals, ok
+    if not bool(ok):
+        entries = [(slot, ps[slot.index]) for unit in units for slot in unit]
+        first_not_finite(entries, "corrected step", UNCHANGED)
+        totals = [_sum([ps[slot.index].abs().sum(dtype=torch.float64) for slot in unit]) for unit in units]
+    return totals, None
 
 
-def _scale(unit: Unit, total: Tensor) -> Tensor:
-    wide = state_dtype(unit[0].x)
-    if isinstance(unit[0].group["compressor"], ScaledSign):
-        return (total / sum(slot.x.numel() for slot in unit)).to(wide)
-    return (total > 0).to(wide)
+def _sum(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+
+
+def _scales(units: Sequence[Unit], totals: list[Tensor]) -> list[Tensor]:
+    """||p||_1 / d of each unit, or for `Sign` 1 (0 for p = 0), 0-d, in the state's dtype."""
+    sizes = [sum(slot.x.numel() for slot in unit) for unit in units]
+    means = torch._foreach_div(totals, sizes)
+    return [
+        (mean if isinstance(unit[0].group["compressor"], ScaledSign) else total > 0).to(state_dtype(unit[0].x))
+        for unit, mean, total in zip(units, means, totals, strict=True)
+    ]
 
 
 def _send(batch: Sequence[Slot], ms: list[Tensor], ps: list[Tensor], scales: list[Tensor], ok: Tensor | None) -> None:
@@ -81,7 +97,7 @@ def _send(batch: Sequence[Slot], ms: list[Tensor], ps: list[Tensor], scales: lis
     if zero:  # sign(sign(p) +- 1/2): 0 becomes +-1, the others stay
         torch._foreach_add_(deltas, 0.5 * zero)
         torch._foreach_sign_(deltas)
-    deltas = [d.mul_(s) for d, s in zip(deltas, scales, strict=True)]
+    torch._foreach_mul_(deltas, scales)
     if first.e is not None:
         _put([s.e for s in batch if s.e is not None], list(torch._foreach_sub(ps, deltas)), ok)
     else:

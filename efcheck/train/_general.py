@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.sgd import sgd
 
 from efcheck.train._compress import torch_form
-from efcheck.train._slot import UNCHANGED, Slot, Unit, check_gradients, first_not_finite
+from efcheck.train._slot import UNCHANGED, Slot, Unit, check_gradients, first_not_finite, laid_as
 
 
 def corrected(unit: Unit) -> tuple[list[Tensor], list[Tensor]]:
@@ -101,15 +101,10 @@ def plain_step(slots: Sequence[Slot]) -> Tensor | None:
         for slot in slots:
             slot.x.mul_(shrink) if ok is None else slot.x.copy_(torch.where(ok, slot.x * shrink, slot.x))
     sgd(
-        [slot.x for slot in slots], [_laid_as(slot.g, slot.x) for slot in slots],
+        [slot.x for slot in slots], [laid_as(slot.g, slot.x) for slot in slots],
         [slot.m if slot.before else None for slot in slots],
         fused=True, foreach=False, has_sparse_grad=False, grad_scale=None, found_inf=found_inf,
         weight_decay=first.coupled, momentum=first.beta if first.before else 0.0, lr=first.group["lr"],
         dampening=0.0, nesterov=False, maximize=False,
     )  # fmt: skip
     return ok
-
-
-def _laid_as(t: Tensor, x: Tensor) -> Tensor:
-    """t, its entries in memory in the order of x's: the fused kernel goes by place and does not look at strides."""
-    return t if t.stride() == x.stride() else torch.empty_like(x, dtype=t.dtype).copy_(t)
