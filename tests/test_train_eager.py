@@ -24,10 +24,10 @@ def stepped(optimizer: EFSGD, g: Any) -> list[Any]:
     return [p.detach().clone(), optimizer.state[p]["memory"].clone()]
 
 
-@pytest.mark.parametrize("piece", [1 << 19, 4])
+@pytest.mark.parametrize("block", [1 << 17, 4])
 @pytest.mark.parametrize("swap", ["data", "state", "memory in place", "layout"])
-def test_a_tensor_that_is_exchanged_between_steps_is_noticed(swap: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_eager, "PIECE", piece)
+def test_a_tensor_that_is_exchanged_between_steps_is_noticed(swap: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_eager, "BLOCK", block)
     torch.manual_seed(0)
     x, gs, new = torch.randn(2, 3, 4, 4), [torch.randn(2, 3, 4, 4) for _ in range(3)], torch.randn(2, 3, 4, 4)
     results = []
@@ -59,16 +59,16 @@ def test_what_is_kept_keeps_no_memory_of_another_size_alive() -> None:
         optimizer.state.clear()
         optimizer.step()
         assert p.tolist() == pytest.approx([-0.1] * d)
-    assert len(optimizer._run._pieces._kept) == 1
+    assert len(optimizer._run._places._kept) == 1
 
 
 @pytest.mark.parametrize("feedback", [True, False])
-@pytest.mark.parametrize("piece", [1 << 19, 4])
+@pytest.mark.parametrize("block", [1 << 17, 4])
 @pytest.mark.parametrize("zero", [-1, 0, 1])
-def test_a_zero_in_any_piece_has_the_sign_that_is_asked_for(
-    zero: Any, piece: int, feedback: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_zero_in_any_block_has_the_sign_that_is_asked_for(
+    zero: Any, block: int, feedback: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_eager, "PIECE", piece)
+    monkeypatch.setattr(_eager, "BLOCK", block)
     for place in range(9):
         p = torch.nn.Parameter(torch.zeros(9))
         p.grad = torch.ones(9)
@@ -82,7 +82,7 @@ def test_a_zero_in_any_piece_has_the_sign_that_is_asked_for(
 @pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 9, 10])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_an_entry_that_is_not_finite_is_found_at_any_place(d: int, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_eager, "PIECE", 4)
+    monkeypatch.setattr(_eager, "BLOCK", 4)
     for place in range(d):
         p = torch.nn.Parameter(torch.zeros(d))
         p.grad = torch.zeros(d)  # zero times infinity
@@ -121,13 +121,61 @@ def test_float64_is_summed_as_float64(compressor: Any) -> None:
 def test_sums_by_blas(d: int, dtype: Any) -> None:
     t = torch.randn(d, dtype=dtype, generator=torch.Generator().manual_seed(d))
     v = _blas.entries(t)
-    assert _blas.norm1(v) == pytest.approx(float(t.double().abs().sum()), rel=1e-6 if dtype == torch.float32 else 1e-14)
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-14
+    for start in {0, 1, d // 2} if d else {0}:
+        assert _blas.norm1(v, start, d) == pytest.approx(float(t[start:].double().abs().sum()), rel=tolerance)
     signs = torch.sign(t)
-    assert _blas.no_zero(_blas.entries(signs)) and _blas.surely_finite(t)
+    assert _blas.no_zero(_blas.entries(signs), d) and _blas.surely_finite(v)
     for place in {0, d // 2, d - 1} if d else ():
         signs[place], t[place] = 0, math.inf
-        assert not _blas.no_zero(_blas.entries(signs)) and not _blas.surely_finite(t)
+        assert not _blas.no_zero(_blas.entries(signs), d) and not _blas.surely_finite(v)
         signs[place], t[place] = 1, 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blas_works_in_place_on_the_entries_it_is_given(dtype: Any) -> None:
+    blas = _blas.OF[np.dtype(dtype)]
+    x, y = np.arange(6, dtype=dtype), np.ones(6, dtype=dtype)
+    blas.axpy(x, y, 2, 10.0, 3, 1, 1)
+    assert y.tolist() == [1, 31, 41, 1, 1, 1]
+    blas.scal(2.0, y, 2, 2)
+    assert y.tolist() == [1, 31, 82, 2, 1, 1]
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    results = []
+    for threads in (1, 2):
+        torch.manual_seed(0)
+        p = torch.nn.Parameter(torch.randn(300_001))
+        optimizer = EFSGD([p], 0.1, weight_decay=0.1, momentum=0.9, form="eager")
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            for _ in range(3):
+                p.grad = torch.randn(300_001)
+                optimizer.step()
+        finally:
+            torch.set_num_threads(before)
+        results.append(torch.stack([p.detach(), optimizer.state[p]["memory"]]))
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"feedback": False}, {"feedback": False, "weight_decay": 0.1}, {"momentum": 0.9}], ids=str
+)
+def test_where_a_tensor_begins_in_memory_changes_no_bit(words: dict[str, Any]) -> None:
+    """BLAS adds up from the next address that is a multiple of 32 or so."""
+    torch.manual_seed(0)
+    x, g = torch.randn(10_001), torch.randn(10_001)
+    results = []
+    for offset in range(9):
+        p = torch.nn.Parameter(torch.zeros(10_010)[offset : offset + 10_001].copy_(x))
+        optimizer = EFSGD([p], 0.1, form="eager", **words)
+        for _ in range(2):
+            p.grad = torch.zeros(10_010)[offset : offset + 10_001].copy_(g)
+            optimizer.step()
+        results.append(p.detach())
+    assert all(torch.equal(results[0], other) for other in results)
 
 
 def test_entries_are_the_memory_of_a_tensor_without_gaps() -> None:
@@ -138,5 +186,31 @@ def test_entries_are_the_memory_of_a_tensor_without_gaps() -> None:
         assert laid.flatten()[0] == 100 and sorted(v[1:]) == list(range(1, 24))
     assert _blas.entries(torch.zeros(4, 4)[:, ::2]) is None
     assert _blas.entries(torch.zeros(3, dtype=torch.bfloat16)) is None
-    assert not _blas.surely_finite(torch.tensor([[1.0, math.inf], [1.0, 1.0]])[:, 1])
-    assert not _blas.surely_finite(torch.tensor([1.0, math.nan], dtype=torch.bfloat16))
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+def test_gradients_that_blas_cannot_read_are_checked_too(bad: float) -> None:
+    for g in (torch.zeros(3, dtype=torch.bfloat16), torch.zeros(3, 2)[:, 0]):
+        p = torch.nn.Parameter(torch.zeros_like(g))
+        p.grad = g
+        g[1] = bad
+        with pytest.raises(NonFiniteError, match="in parameter 0, entry 1"):
+            EFSGD([p], 0.1, form="eager").step()
+
+
+def test_vectors_that_blas_cannot_take_stand_beside_those_it_takes() -> None:
+    torch.manual_seed(0)
+    xs = [torch.randn(20), torch.randn(20).to(torch.bfloat16), torch.randn(4, 5).t(), torch.randn(20, dtype=torch.float64)]
+    gs = [torch.randn(x.shape).to(x.dtype) for x in xs]
+    for granularity in ("tensor", "model"):
+        results = []
+        for form in ("eager", "foreach"):
+            params = [torch.nn.Parameter(x.clone()) for x in xs]
+            for p, g in zip(params, gs, strict=True):
+                p.grad = g.clone()
+            optimizer = EFSGD(params, 0.1, form=form, granularity=granularity)
+            optimizer.step()
+            optimizer.step()
+            results.append([p.detach() for p in params])
+        for one, other in zip(*results, strict=True):
+            assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)

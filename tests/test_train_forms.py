@@ -78,15 +78,16 @@ def test_forms_agree_with_the_general_one(form: str, words: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("words", SETTINGS, ids=str)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_tensors_of_many_pieces_are_as_those_of_one(
+def test_tensors_of_many_blocks_are_as_those_of_one(
     words: dict[str, Any], layout: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = make("eager", layout, **words)
     run(whole)
-    monkeypatch.setattr(_eager, "PIECE", 7)
+    monkeypatch.setattr(_eager, "BLOCK", 7)
     parts = make("eager", layout, **words)
     run(parts)
-    assert any(len(kept.pieces) > 1000 for kept in parts._run._pieces._kept.values())
+    assert len(parts._run._places._kept) == sum(1 for shape in SHAPES if 0 not in shape)  # none was left to another form
+    assert all(place is not None for _, place in parts._run._places._kept.values())
     for p, q in zip(whole.param_groups[0]["params"], parts.param_groups[0]["params"], strict=True):
         assert torch.allclose(p, q, rtol=1e-4, atol=1e-6)
 

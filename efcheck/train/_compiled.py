@@ -55,13 +55,12 @@ def step(units: Sequence[Unit], fallback: Callable[[Sequence[Unit]], None]) -> N
     if not slots:
         return
     groups = {id(slot.group): slot for slot in slots}
-    device, empty = slots[0].x.device, slots[0].x.new_empty(0)
-    lrs = [torch.as_tensor(slot.group["lr"], dtype=torch.float64, device=device) for slot in groups.values()]
+    lrs = [torch.as_tensor(slot.group["lr"], dtype=torch.float64, device=slot.x.device) for slot in groups.values()]
     settings = {key: _settings(slot, i) for i, (key, slot) in enumerate(groups.items())}
     plans = tuple(tuple(_plan(slot, settings[id(slot.group)]) for slot in unit) for unit in units)
     written = _compiled(plans)(
         [slot.x.detach() for slot in slots], [slot.g.detach() for slot in slots],
-        [empty if slot.e is None else slot.e for slot in slots], [empty if slot.m is None else slot.m for slot in slots], lrs,
+        [slot.e for slot in slots if slot.e is not None], [slot.m for slot in slots if slot.m is not None], lrs,
     )  # fmt: skip
     if not written.item():
         fallback(units)
@@ -83,7 +82,11 @@ def _compiled(plans: tuple[tuple[Plan, ...], ...]) -> Callable[..., Tensor]:
 
     def run(xs: Tensors, gs: Tensors, es: Tensors, ms: Tensors, lrs: Tensors) -> Tensor:
         flat = [plan for unit in plans for plan in unit]
-        found = [_corrected(plan, x, g, e, m, lrs[plan.of.lr]) for plan, x, g, e, m in zip(flat, xs, gs, es, ms, strict=True)]
+        left_es, left_ms = iter(es), iter(ms)
+        states = [(next(left_es) if plan.feedback else None, next(left_ms) if plan.of.momentum else None) for plan in flat]
+        found = [
+            _corrected(plan, x, g, *state, lrs[plan.of.lr]) for plan, x, g, state in zip(flat, xs, gs, states, strict=True)
+        ]
         norms = iter([_norm(p) for _, p in found])
         totals = [functools.reduce(torch.add, [next(norms) for _ in unit]) for unit in plans]
         keep = torch.stack([torch.isfinite(total) for total in totals]).all()
@@ -93,8 +96,7 @@ def _compiled(plans: tuple[tuple[Plan, ...], ...]) -> Callable[..., Tensor]:
             s = total / d if unit[0].of.scaled else (total > 0).to(total.dtype)
             for plan in reversed(unit):
                 at -= 1
-                m, p = found[at]
-                _write(plan, keep, s, m, p, xs[at], es[at], ms[at], lrs[plan.of.lr])
+                _write(plan, keep, s, *found[at], xs[at], *states[at], lrs[plan.of.lr])
         return keep
 
     code: CodeType = run.__code__.replace()
@@ -102,38 +104,40 @@ def _compiled(plans: tuple[tuple[Plan, ...], ...]) -> Callable[..., Tensor]:
     return torch.compile(own, fullgraph=True, dynamic=False)
 
 
-def _corrected(plan: Plan, x: Tensor, g: Tensor, e: Tensor, m: Tensor, lr: Tensor) -> tuple[Tensor, Tensor]:
+def _corrected(plan: Plan, x: Tensor, g: Tensor, e: Tensor | None, m: Tensor | None, lr: Tensor) -> tuple[Tensor, Tensor]:
     """(m, p)"""
     u = g.to(plan.state)
     if plan.of.coupled:
         u = u + plan.of.coupled * x
-    if plan.of.momentum == "before":
+    if m is not None and plan.of.momentum == "before":
         u = plan.of.beta * m + u
-    return u, (e + lr * u if plan.feedback else u)
+    return u, (u if e is None else e + lr * u)
 
 
 def _norm(p: Tensor) -> Tensor:
-    """||p||_1, 0-d, by rows of a plain sum each: one long sum waits for itself."""
+    """||p||_1, 0-d: a sum for each row, as one long sum waits for itself; two rows at a time, so that memory waits less."""
     if p.dim() == 4 and p.is_contiguous(memory_format=torch.channels_last):
         p = p.permute(0, 2, 3, 1)
     d = p.numel()
-    if d < 2 * ROW or not p.is_contiguous():
+    if d < 4 * ROW or not p.is_contiguous():
         return p.abs().sum()
-    flat, end = p.abs().reshape(-1), d - d % ROW
-    total = flat[:end].reshape(-1, ROW).sum(1).sum()
+    flat, end = p.abs().reshape(-1), d - d % (2 * ROW)
+    halves = flat[:end].reshape(2, -1, ROW)
+    total: Tensor = (halves[0] + halves[1]).sum(1).sum()
     return total + flat[end:].sum() if end < d else total
 
 
-def _write(plan: Plan, keep: Tensor, s: Tensor, m: Tensor, p: Tensor, x: Tensor, e: Tensor, buffer: Tensor, lr: Tensor) -> None:
+def _write(
+    plan: Plan, keep: Tensor, s: Tensor, m: Tensor, p: Tensor, x: Tensor, e: Tensor | None, buffer: Tensor | None, lr: Tensor
+) -> None:  # fmt: skip
     delta = s * torch.sign(p) if plan.of.zero == 0 else torch.where(p >= 0 if plan.of.zero == 1 else p > 0, s, -s)
-    if plan.feedback:
+    if e is not None:
         e.copy_(torch.where(keep, p - delta, e))
     else:
         delta = lr * delta
-    if plan.of.momentum == "before":
+    if buffer is not None:
+        if plan.of.momentum == "after":
+            m = delta = plan.of.beta * buffer + delta
         buffer.copy_(torch.where(keep, m, buffer))
-    elif plan.of.momentum == "after":
-        delta = plan.of.beta * buffer + delta
-        buffer.copy_(torch.where(keep, delta, buffer))
     shrunk = x * (1 - lr * plan.of.decoupled) if plan.of.decoupled else x
     x.copy_(torch.where(keep, (shrunk - delta).to(plan.dtype), x))

@@ -1,15 +1,18 @@
-r"""Sign compressors on a CPU: every operation in place, by pieces of a tensor that stay in the cache.
+r"""Sign compressors on a CPU, without a compiler: BLAS in place, by blocks that stay in the cache.
 
-    e <- e + gamma g + gamma lambda x   = p       two in-place passes; without a third buffer they are twice as fast
-    s  = sum |e| / d
-    h  = sign(e)                                  copysign takes three times as long; -1 and 1 where <h, h> = d: no entry is 0
-    e <- e - s h,  x <- x - s h                   rounded once: s h is exact
+    e <- e + gamma g + gamma lambda x   = p       axpy, twice
+    s  = sum |e| / d                              asum
+    h  = sign(e)                                  by torch; -1 and 1 where <h, h> = d: then no entry is 0
+    e <- e - s h,  x <- x - s h                   axpy; rounded once: s h is exact
 
-The lines up to s are done for all pieces of the compressed vector, then the others: memory is passed over twice, where whole
-tensors would be passed over some ten times. The second time begins with the pieces that the first touched last.
+The lines up to s are done for all blocks of the compressed vector, then the others: memory is passed over twice, where whole
+tensors would be passed over some ten times. The second time begins with the block that the first touched last.
 
 All gradients are checked before anything is written. A p that overflows although its gradient is finite is found by its
 scale: x is then left as it is, but the memory of that tensor holds p.
+
+One thread does it, so that the numbers do not depend on how many there are; the compiled form uses all that torch has.
+Vectors with a tensor in half precision, or whose tensors do not lie alike in memory, are stepped by `_foreach`.
 """
 
 from __future__ import annotations
@@ -22,10 +25,11 @@ import torch
 from torch import Tensor
 
 from efcheck.compressors import ScaledSign
-from efcheck.train._blas import entries, no_zero, norm1
-from efcheck.train._slot import Slot, Unit, check_gradients, first_not_finite, laid_as, state_dtype
+from efcheck.train import _foreach
+from efcheck.train._blas import ALIGNED, OF, aligned, entries, no_zero, norm1, one_thread
+from efcheck.train._slot import Slot, Unit, check_gradients, first_not_finite
 
-PIECE = 1 << 19  # entries: four float32 arrays of it take 8 MiB of the cache; with less, calls cost more than they save
+BLOCK = 1 << 17  # entries: four float32 arrays of it take 2 MiB
 
 
 class _Rule(NamedTuple):
@@ -40,84 +44,84 @@ class _Rule(NamedTuple):
     zero: int
 
 
-class _Piece(NamedTuple):
-    """Entries of x, e and m of one slot, on its memory, and a place for their signs; h and e (or m) also as NumPy vectors."""
+class _Place(NamedTuple):
+    """x, e and m of one slot as vectors on their memory, and the blocks of p where it is e or m."""
 
-    x: Tensor
-    e: Tensor | None
-    m: Tensor | None
-    h: Tensor
-    signs: Any
-    held: Any
+    x: Any
+    e: Any
+    m: Any
+    blocks: Sequence[Tensor] | None
 
 
-class _Kept(NamedTuple):
-    """The pieces of one slot, and what they were made of."""
-
-    tensors: tuple[Tensor | None, ...]
-    places: tuple[tuple[Any, ...], ...]
-    pieces: list[_Piece]
-
-
-class Pieces:
-    """Tensors in pieces of at most PIECE entries; the whole in one where x, e and m do not lie alike. Kept between steps."""
+class Places:
+    """Where the tensors of slots lie, and room for the signs of a block; kept between steps."""
 
     def __init__(self) -> None:
-        self._signs: dict[torch.dtype, Tensor] = {}
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, tuple[tuple[Any, ...], _Place | None]] = {}
+        self._signs: dict[torch.dtype, tuple[Tensor, Any]] = {}
 
-    def of(self, slot: Slot) -> list[_Piece]:
-        """The pieces of a slot; made anew where a tensor is another one, or its memory."""
-        tensors = slot.x, slot.e, slot.m
-        places = tuple((t.data_ptr(), t.shape, t.stride()) for t in tensors if t is not None)
+    def of(self, slot: Slot) -> _Place | None:
+        """Of a slot, found anew where a tensor is another one, or its memory; None where BLAS cannot go."""
+        x, e, m = slot.x, slot.e, slot.m
+        key = (
+            id(x), id(e), id(m), x.shape, x.stride(), slot.before,
+            x.data_ptr(), None if e is None else e.data_ptr(), None if m is None else m.data_ptr(),
+        )  # fmt: skip
         kept = self._kept.get(slot.index)
-        if kept is None or kept.places != places or any(a is not b for a, b in zip(kept.tensors, tensors, strict=True)):
-            kept = self._kept[slot.index] = _Kept(tensors, places, self._made(slot))
-        return kept.pieces
+        if kept is None or kept[0] != key:
+            kept = self._kept[slot.index] = key, _place(slot)
+        return kept[1]
 
-    def _made(self, slot: Slot) -> list[_Piece]:
-        d, tensors = slot.x.numel(), (slot.x, slot.e, slot.m)
-        if d <= PIECE or not _alike(slot.x, tensors):
-            return [self._piece(*tensors, slot.before)]
-        split = [[None] * d if t is None else torch.split(t.as_strided((d,), (1,)), PIECE) for t in tensors]
-        return [self._piece(x, e, m, slot.before) for x, e, m in zip(*split, strict=False) if x is not None]
-
-    def _piece(self, x: Tensor, e: Tensor | None, m: Tensor | None, before: bool) -> _Piece:
-        h = self._signs_like(x)
-        p = e if e is not None else m if before else None
-        return _Piece(x, e, m, h, entries(h), None if p is None else entries(p))
-
-    def _signs_like(self, x: Tensor) -> Tensor:
-        """Memory that all pieces share."""
-        dtype, d = state_dtype(x), x.numel()
-        if dtype not in self._signs or self._signs[dtype].numel() < d:
-            self._signs[dtype] = torch.empty(max(d, PIECE), dtype=dtype)
-        return self._signs[dtype].as_strided(x.shape, torch.empty_like(x, device="meta").stride())
+    def signs(self, dtype: torch.dtype) -> tuple[Tensor, Any]:
+        """A block, as a tensor and as a vector."""
+        if dtype not in self._signs:
+            h = torch.empty(BLOCK, dtype=dtype)
+            self._signs[dtype] = h, entries(h)
+        return self._signs[dtype]
 
 
-def _alike(x: Tensor, tensors: Sequence[Tensor | None]) -> bool:
-    """Whether all are dense, with their entries in the same order."""
-    dense = x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
-    return dense and all(t is None or t.stride() == x.stride() for t in tensors)
+def _place(slot: Slot) -> _Place | None:
+    tensors = (slot.x, slot.e, slot.m)
+    if any(t is not None and (entries(t) is None or not _alike(t, slot.x)) for t in tensors):
+        return None
+    x, e, m = (None if t is None else entries(t) for t in tensors)
+    p = slot.e if slot.e is not None else slot.m if slot.before else None
+    if p is not None and p.data_ptr() % ALIGNED:
+        return None
+    return _Place(x, e, m, None if p is None else _blocks(p))
 
 
-def step(units: Sequence[Unit], kept: Pieces) -> None:
+def _alike(t: Tensor, x: Tensor) -> bool:
+    return t.dtype == x.dtype and t.stride() == x.stride()
+
+
+def _blocks(p: Tensor) -> Sequence[Tensor]:
+    return torch.split(p.detach().as_strided((p.numel(),), (1,)), BLOCK)
+
+
+def step(units: Sequence[Unit], places: Places) -> None:
     """One step of all units, tensor by tensor; see above for what is written when."""
-    check_gradients([slot for unit in units for slot in unit])
+    units = [unit for unit in ([slot for slot in unit if slot.x.numel()] for unit in units) if unit]
+    gradients = iter(check_gradients([slot for unit in units for slot in unit]))
     by_group = {id(slot.group): slot for unit in units for slot in unit}
     rules = {key: _rule(slot) for key, slot in by_group.items()}
-    for unit in reversed(units):  # the last gradients are in the cache still
-        d, total, work = 0, 0.0, []
-        for slot in unit:
-            if size := slot.x.numel():
-                pieces, rule = kept.of(slot), rules[id(slot.group)]
-                ps, part = _corrected(rule, pieces, _gradients(slot, len(pieces)))
-                work.append((slot, rule, pieces, ps))
-                d, total = d + size, total + part
-        if d:
-            scale = _scale(unit, d, total, [ps for _, _, _, ps in work])
-            for _, rule, pieces, ps in work:
-                _send(rule, pieces, ps, scale)
+    work, others = [], []
+    for unit in units:
+        found = [(rules[id(slot.group)], places.of(slot), next(gradients)) for slot in unit]
+        if all(
+            place is not None and g is not None and _alike(slot.g, slot.x)
+            for slot, (_, place, g) in zip(unit, found, strict=True)
+        ):
+            work.append((unit, found))
+        else:
+            others.append(unit)
+    _foreach.step(others)
+    with one_thread():
+        for unit, found in reversed(work):  # the last gradients are in the cache still
+            sent = [_corrected(rule, place, g) for rule, place, g in found]
+            scale = _scale(unit, sum(slot.x.numel() for slot in unit), sent)
+            for slot, (rule, place, _), (blocks, _) in zip(unit, found, sent, strict=True):
+                _send(rule, place, blocks, scale, *places.signs(slot.x.dtype))
 
 
 def _rule(slot: Slot) -> _Rule:
@@ -125,66 +129,68 @@ def _rule(slot: Slot) -> _Rule:
     return _Rule(lr, slot.beta, slot.coupled, 1 - lr * slot.decoupled, slot.before, slot.after, zero)
 
 
-def _gradients(slot: Slot, pieces: int) -> Sequence[Tensor]:
-    """g, in pieces like x."""
-    if pieces == 1:
-        return [slot.g]
-    return torch.split(laid_as(slot.g, slot.x).as_strided((slot.x.numel(),), (1,)), PIECE)
-
-
-def _corrected(rule: _Rule, pieces: Sequence[_Piece], gs: Sequence[Tensor]) -> tuple[list[Tensor], float]:
-    """p of each piece, in place of e or of the momentum buffer, new where there is neither; and ||p||_1."""
-    ps, total = [], 0.0
-    for (x, e, m, _, _, held), g in zip(pieces, gs, strict=True):
-        u = g
+def _corrected(rule: _Rule, place: _Place, g: Any) -> tuple[Sequence[Tensor], float]:
+    """The blocks of p, in place of e or of the momentum buffer, new where there is neither; and ||p||_1."""
+    x, e, m, blocks = place
+    d, (_, _, scal, axpy), total = x.size, OF[x.dtype], 0.0
+    u = m if rule.before else g
+    if e is None and not rule.before:
+        u = torch.from_numpy(g).clone().numpy() if rule.coupled else aligned(g)
+        if rule.coupled:
+            axpy(x, u, d, rule.coupled)
+    p = u if e is None else e
+    for i in range(0, d, BLOCK):
+        n = min(BLOCK, d - i)
         if rule.before:
-            assert m is not None
-            u = m.mul_(rule.beta).add_(u)
+            scal(rule.beta, m, n, i)
+            axpy(g, m, n, 1.0, i, 1, i)
             if rule.coupled:
-                u.add_(x, alpha=rule.coupled)
+                axpy(x, m, n, rule.coupled, i, 1, i)
         if e is not None:
-            p = e.add_(u, alpha=rule.lr)
+            axpy(u, e, n, rule.lr, i, 1, i)
             if rule.coupled and not rule.before:
-                p.add_(x, alpha=rule.lr * rule.coupled)
-        else:
-            p = u if rule.before else torch.add(u.to(state_dtype(x)), x, alpha=rule.coupled)
-            held = held if rule.before else entries(p)
-        ps.append(p)
-        total += float(p.abs().sum()) if held is None else norm1(held)
-    return ps, total
+                axpy(x, e, n, rule.lr * rule.coupled, i, 1, i)
+        total += norm1(p, i, i + n)
+    return _blocks(torch.from_numpy(p)) if blocks is None else blocks, total
 
 
-def _scale(unit: Unit, d: int, total: float, found: Sequence[Sequence[Tensor]]) -> float:
-    """||p||_1 / d of a unit, ||p||_1 = total; for `Sign` 1 (0 for p = 0). NonFiniteError where an entry is not finite."""
+def _scale(unit: Unit, d: int, sent: Sequence[tuple[Sequence[Tensor], float]]) -> float:
+    """||p||_1 / d of a unit from its tensors' parts; for `Sign` 1 (0 for p = 0). NonFiniteError if an entry is not finite."""
+    total = sum(part for _, part in sent)
     mean = total / d
     if not math.isfinite(total):
         first_not_finite(((slot, _held(slot)) for slot in unit), "corrected step", "Its parameter is not changed.")
-        mean = sum((p.to(torch.float64).abs() / d).sum().item() for ps in found for p in ps)  # finite, too large a sum
+        mean = sum((p.to(torch.float64).abs() / d).sum().item() for blocks, _ in sent for p in blocks)  # too large a sum
     return mean if isinstance(unit[0].group["compressor"], ScaledSign) else float(total > 0)
 
 
 def _held(slot: Slot) -> Tensor:
-    """p of the whole tensor, once all its pieces are corrected."""
+    """p of the whole tensor, once it is corrected."""
     if slot.e is not None:
         return slot.e
     return slot.m if slot.before and slot.m is not None else slot.update()
 
 
-def _send(rule: _Rule, pieces: Sequence[_Piece], ps: Sequence[Tensor], scale: float) -> None:
-    """Delta = s h, then x and e; the piece that was touched last comes first."""
-    s = scale if pieces[0].e is not None else scale * rule.lr
-    if s > torch.finfo(ps[0].dtype).max:
-        s = math.inf  # torch takes no finite number that the dtype does not hold
-    for (x, e, m, h, signs, _), p in zip(reversed(pieces), reversed(ps), strict=True):
-        torch.sign(p, out=h)
-        if rule.zero and not (no_zero(signs) if signs is not None else bool((h != 0).all())):
-            h.masked_fill_(h == 0, rule.zero)
+def _send(rule: _Rule, place: _Place, blocks: Sequence[Tensor], scale: float, h: Tensor, signs: Any) -> None:
+    """Delta = s h, then x and e, from the last block to the first."""
+    x, e, m, _ = place
+    _, _, scal, axpy = OF[x.dtype]
+    s = scale if e is not None else scale * rule.lr
+    i = x.size
+    for p in reversed(blocks):
+        n = p.numel()
+        i -= n
+        part = h if n == BLOCK else h[:n]
+        torch.sign(p, out=part)
+        if rule.zero and not no_zero(signs, n):
+            part.masked_fill_(part == 0, rule.zero)
         if e is not None:
-            e.sub_(h, alpha=s)
+            axpy(signs, e, n, -s, 0, 1, i)
         if rule.shrink != 1:
-            x.mul_(rule.shrink)
+            scal(rule.shrink, x, n, i)
         if rule.after:
-            assert m is not None
-            x.sub_(m.mul_(rule.beta).add_(h, alpha=s))
+            scal(rule.beta, m, n, i)
+            axpy(signs, m, n, s, 0, 1, i)
+            axpy(m, x, n, -1.0, i, 1, i)
         else:
-            x.sub_(h, alpha=s)
+            axpy(signs, x, n, -s, 0, 1, i)

@@ -35,7 +35,7 @@ class Forms:
             raise MissingExtraError("form 'triton' needs triton, which is not installed: pip install triton")
         self.form = form
         self._tables: Any = None  # of _triton
-        self._pieces = _eager.Pieces()
+        self._places = _eager.Places()
         self._skipped: Tensor | None = None
 
     def name(self, compressors: Sequence[Any], params: Sequence[Tensor]) -> str:
@@ -62,9 +62,9 @@ class Forms:
         elif name in ("fused sgd", "general"):
             self._count(_general.step(units, rngs()))
         elif name == "eager":
-            _eager.step(units, self._pieces)
+            _eager.step(units, self._places)
         elif name == "compiled":
-            _compiled.step(units, lambda left: _eager.step(left, self._pieces))
+            _compiled.step(units, lambda left: _eager.step(left, self._places))
         else:
             kernels = _kernels(slots) if name == "triton" else None
             self._count(_foreach.step(units) if kernels is None else self._fused(kernels, units))

@@ -11,6 +11,7 @@ e = p - Delta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from efcheck.errors import ArgumentError, argument_error
-from efcheck.train._blas import surely_finite
+from efcheck.train._blas import entries, surely_finite
 
 UNCHANGED = "Nothing is changed: neither the parameters nor momentum nor memory."
 _WIDE = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
@@ -117,7 +118,12 @@ def first_not_finite(tensors: Iterable[tuple[Slot, Tensor]], what: str, told: st
             raise NonFiniteError(str(argument_error(what, "be finite", got, told)), slot.index)
 
 
-def check_gradients(slots: Sequence[Slot]) -> None:
-    """NonFiniteError if a gradient is not finite, before anything is written; for CPU tensors."""
-    suspects = [slot for slot in slots if not surely_finite(slot.g)]
+def check_gradients(slots: Sequence[Slot]) -> list[Any]:
+    """NonFiniteError if a gradient is not finite, before anything is written; for CPU tensors. Returns their `entries`."""
+    vectors = [entries(slot.g) for slot in slots]
+    suspects = [
+        slot for slot, v in zip(slots, vectors, strict=True)
+        if not (surely_finite(v) if v is not None else math.isfinite(slot.g.sum(dtype=state_dtype(slot.g))))
+    ]  # fmt: skip
     first_not_finite(((slot, slot.g) for slot in suspects), "gradient", UNCHANGED)
+    return vectors
