@@ -155,6 +155,22 @@ def test_sums_that_overflow_are_still_steps_and_entries_that_do_are_errors(form:
 
 
 @pytest.mark.parametrize("form", ["eager", "foreach", pytest.param("compiled", marks=[compiler, pytest.mark.slow])])
+@pytest.mark.parametrize("words", SETTINGS, ids=str)
+def test_a_gradient_that_is_not_finite_changes_no_tensor_of_any_kind(form: str, words: dict[str, Any]) -> None:
+    optimizer = make(form, **words)
+    run(optimizer)
+    params = optimizer.param_groups[0]["params"]
+    before = [t.clone() for p in params for t in (p.detach(), *optimizer.state[p].values())]
+    for p in params:
+        p.grad = torch.randn(p.shape)
+    params[-1].grad[5] = float("inf")
+    with pytest.raises(NonFiniteError, match=f"in parameter {len(params) - 1}, entry 5"):
+        optimizer.step()
+    after = [t for p in params for t in (p.detach(), *optimizer.state[p].values())]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("form", ["eager", "foreach", pytest.param("compiled", marks=[compiler, pytest.mark.slow])])
 def test_gradients_of_another_layout_are_read_by_entry(form: str) -> None:
     torch.manual_seed(0)
     x, g = torch.randn(6, 7, 5, 5), torch.randn(6, 7, 5, 5)

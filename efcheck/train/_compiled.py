@@ -84,19 +84,17 @@ def _compiled(plans: tuple[tuple[Plan, ...], ...]) -> Callable[..., Tensor]:
         flat = [plan for unit in plans for plan in unit]
         left_es, left_ms = iter(es), iter(ms)
         states = [(next(left_es) if plan.feedback else None, next(left_ms) if plan.of.momentum else None) for plan in flat]
-        found = [
-            _corrected(plan, x, g, *state, lrs[plan.of.lr]) for plan, x, g, state in zip(flat, xs, gs, states, strict=True)
-        ]
-        norms = iter([_norm(p) for _, p in found])
+        tensors = [(x, g, *state) for x, g, state in zip(xs, gs, states, strict=True)]
+        norms = iter([_norm(_corrected(plan, *t, lrs[plan.of.lr])[1]) for plan, t in zip(flat, tensors, strict=True)])
         totals = [functools.reduce(torch.add, [next(norms) for _ in unit]) for unit in plans]
         keep = torch.stack([torch.isfinite(total) for total in totals]).all()
         at = len(flat)
         for unit, total in zip(reversed(plans), reversed(totals), strict=True):  # the last ones are in the cache still
             d = sum(math.prod(plan.shape) for plan in unit)
-            s = total / d if unit[0].of.scaled else (total > 0).to(total.dtype)
+            s = torch.where(keep, total / d if unit[0].of.scaled else (total > 0).to(total.dtype), 0.0)
             for plan in reversed(unit):
                 at -= 1
-                _write(plan, keep, s, *found[at], xs[at], *states[at], lrs[plan.of.lr])
+                _write(plan, keep, s, *tensors[at], lrs[plan.of.lr])
         return keep
 
     code: CodeType = run.__code__.replace()
@@ -104,14 +102,17 @@ def _compiled(plans: tuple[tuple[Plan, ...], ...]) -> Callable[..., Tensor]:
     return torch.compile(own, fullgraph=True, dynamic=False)
 
 
-def _corrected(plan: Plan, x: Tensor, g: Tensor, e: Tensor | None, m: Tensor | None, lr: Tensor) -> tuple[Tensor, Tensor]:
-    """(m, p)"""
+def _corrected(
+    plan: Plan, x: Tensor, g: Tensor, e: Tensor | None, m: Tensor | None, lr: Tensor, keep: Tensor | None = None
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """(m, p); p = e where `keep` is false."""
     u = g.to(plan.state)
     if plan.of.coupled:
         u = u + plan.of.coupled * x
     if m is not None and plan.of.momentum == "before":
         u = plan.of.beta * m + u
-    return u, (u if e is None else e + lr * u)
+    sent = u if keep is None else torch.where(keep, u, 0.0)
+    return u, (sent if e is None else e + lr * sent)
 
 
 def _norm(p: Tensor) -> Tensor:
@@ -128,16 +129,19 @@ def _norm(p: Tensor) -> Tensor:
 
 
 def _write(
-    plan: Plan, keep: Tensor, s: Tensor, m: Tensor, p: Tensor, x: Tensor, e: Tensor | None, buffer: Tensor | None, lr: Tensor
+    plan: Plan, keep: Tensor, s: Tensor, x: Tensor, g: Tensor, e: Tensor | None, buffer: Tensor | None, lr: Tensor
 ) -> None:  # fmt: skip
+    """x, e and momentum; where `keep` is false, s is 0 and nothing changes."""
+    m, p = _corrected(plan, x, g, e, buffer, lr, keep)
     delta = s * torch.sign(p) if plan.of.zero == 0 else torch.where(p >= 0 if plan.of.zero == 1 else p > 0, s, -s)
     if e is not None:
-        e.copy_(torch.where(keep, p - delta, e))
+        e.copy_(p - delta)
     else:
         delta = lr * delta
     if buffer is not None:
         if plan.of.momentum == "after":
-            m = delta = plan.of.beta * buffer + delta
+            m = plan.of.beta * buffer + delta
+            delta = torch.where(keep, m, 0.0)
         buffer.copy_(torch.where(keep, m, buffer))
-    shrunk = x * (1 - lr * plan.of.decoupled) if plan.of.decoupled else x
-    x.copy_(torch.where(keep, (shrunk - delta).to(plan.dtype), x))
+    shrunk = x * torch.where(keep, 1 - lr * plan.of.decoupled, 1.0) if plan.of.decoupled else x
+    x.copy_((shrunk - delta).to(plan.dtype))
