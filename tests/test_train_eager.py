@@ -214,3 +214,104 @@ def test_vectors_that_blas_cannot_take_stand_beside_those_it_takes() -> None:
             results.append([p.detach() for p in params])
         for one, other in zip(*results, strict=True):
             assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["eager", "foreach"])
+def test_autograd_notices_that_a_step_has_written(form: str) -> None:
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer = EFSGD([p], 0.1, form=form)
+    loss = (p**3).sum()
+    loss.backward(retain_graph=True)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_two_threads_that_step_leave_blas_its_threads() -> None:
+    from threadpoolctl import ThreadpoolController
+
+    blas = ThreadpoolController().select(user_api="blas")
+    with blas.limit(limits=2):
+        with _blas.one_thread:
+            with _blas.one_thread:
+                pass
+            assert {lib.num_threads for lib in blas.lib_controllers} == {1}
+        assert {lib.num_threads for lib in blas.lib_controllers} == {2}
+
+
+def test_a_gradient_of_less_precision_is_widened_first() -> None:
+    g, results = torch.randn(1000, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16), []
+    for form in ("eager", "foreach"):
+        p = torch.nn.Parameter(torch.zeros(1000))
+        if not hasattr(p, "grad_dtype"):
+            pytest.skip("needs a torch with grad_dtype")
+        p.grad_dtype = torch.bfloat16
+        p.grad = g.clone()
+        EFSGD([p], 0.1, form=form).step()
+        results.append(p.detach())
+    p = torch.nn.Parameter(torch.zeros(1000))
+    p.grad = g.float()
+    EFSGD([p], 0.1, form="foreach").step()
+    assert all(torch.allclose(r, p.detach(), rtol=1e-6) for r in results)
+
+
+@pytest.mark.parametrize("form", ["eager", "foreach"])
+def test_a_gradient_with_the_negative_bit_is_read(form: str) -> None:
+    p = torch.nn.Parameter(torch.zeros(3))
+    p.grad = torch._neg_view(torch.tensor([1.0, -2.0, 3.0]))
+    EFSGD([p], 1.0, form=form).step()
+    assert p.tolist() == [2.0, -2.0, 2.0]
+
+
+def test_the_default_device_is_for_other_tensors() -> None:
+    p = torch.nn.Parameter(torch.zeros(3))
+    p.grad = torch.tensor([1.0, -2.0, 3.0])
+    optimizer = EFSGD([p], 1.0, form="eager")
+    torch.set_default_device("meta")
+    try:
+        optimizer.step()
+    finally:
+        torch.set_default_device(None)
+    assert p.tolist() == [-2.0, 2.0, -2.0]
+
+
+def test_a_memory_of_another_shape_is_refused_before_anything_is_written() -> None:
+    p = torch.nn.Parameter(torch.zeros(6))
+    optimizer = EFSGD([p], 1.0, form="eager")
+    stepped(optimizer, torch.arange(6.0))
+    e = optimizer.state[p]["memory"].clone()
+    p.data, p.grad = torch.zeros(3), torch.ones(3)
+    with pytest.raises(RuntimeError, match="size"):
+        optimizer.step()
+    assert torch.equal(optimizer.state[p]["memory"], e) and not p.any()
+
+
+@pytest.mark.parametrize("change", ["transposed memory", "another dtype on the same memory"])
+def test_another_reading_of_the_same_memory_is_noticed(change: str) -> None:
+    results = []
+    for form in ("eager", "foreach"):
+        buffer = torch.zeros(8)
+        p = torch.nn.Parameter(buffer[:4].view(2, 2))
+        optimizer = EFSGD([p], 1.0, form=form)
+        stepped(optimizer, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        if change == "transposed memory":
+            optimizer.state[p]["memory"].t_()
+            g = torch.ones(2, 2)
+        else:
+            buffer.zero_()
+            optimizer.state.clear()
+            p.data, g = buffer.view(torch.float64).view(2, 2), torch.ones(2, 2, dtype=torch.float64)
+            p.grad = None
+        results.append(stepped(optimizer, g))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_nothing_is_kept_of_a_parameter_that_is_no_longer_stepped() -> None:
+    params = [torch.nn.Parameter(torch.zeros(4)) for _ in range(2)]
+    optimizer = EFSGD(params, 1.0, form="eager")
+    for p in params:
+        p.grad = torch.ones(4)
+    optimizer.step()
+    params[1].grad = None
+    optimizer.step()
+    assert list(optimizer._run._places._kept) == [0]

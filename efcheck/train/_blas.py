@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from contextlib import AbstractContextManager
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,20 +36,39 @@ OF = {
 }
 
 
-@functools.cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
+class _OneThread:
+    """While entered, by however many threads, BLAS uses one: entries at the end of a part can be rounded otherwise."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._limit: Any = None
+
+    @functools.cached_property
+    def _all(self) -> Any:
+        return ThreadpoolController().select(user_api="blas")
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limit = self._all.limit(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.restore_original_limits()
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """While entered, BLAS does not split vectors between threads: entries at the end of a part can be rounded otherwise."""
-    limit: AbstractContextManager[Any] = _controller().limit(limits=1)
-    return limit
+one_thread = _OneThread()
 
 
 def entries(t: Tensor) -> Any:
-    """The entries, in the order of memory, as a NumPy vector on it; None for tensors with gaps, and dtypes that BLAS lacks."""
-    if (t.dtype is not torch.float32 and t.dtype is not torch.float64) or not t.is_cpu or not t.numel() < 2**31:
+    """The entries, in the order of memory, as a NumPy vector on it; None for tensors with gaps, and dtypes that BLAS lacks.
+
+    As ever with `numpy()`, the tensor's storage cannot be resized afterwards.
+    """
+    if (t.dtype is not torch.float32 and t.dtype is not torch.float64) or not t.is_cpu or t.is_neg() or t.numel() >= 2**31:
         return None
     if not t.is_contiguous():
         if not (t.dim() == 4 and t.is_contiguous(memory_format=torch.channels_last)):
@@ -75,7 +94,7 @@ def no_zero(v: Any, n: int) -> bool:
 
 
 def surely_finite(v: Any) -> bool:
-    """False if an entry is not finite; else true, unless products or sums overflow.
+    """True: all entries are finite. False: one is not, or products or sums overflow.
 
     The product of the first half with the second: memory is read at two places at a time. NaN and infinity stay what they
     are, or turn into each other, under any finite factor and sum.

@@ -9,10 +9,12 @@ The lines up to s are done for all blocks of the compressed vector, then the oth
 tensors would be passed over some ten times. The second time begins with the block that the first touched last.
 
 All gradients are checked before anything is written. A p that overflows although its gradient is finite is found by its
-scale: x is then left as it is, but the memory of that tensor holds p.
+scale: x is then left as it is, but the memory (and momentum, where that comes before) of that vector is not, and vectors
+before it have had their step.
 
-One thread does it, so that the numbers do not depend on how many there are; the compiled form uses all that torch has.
-Vectors with a tensor in half precision, or whose tensors do not lie alike in memory, are stepped by `_foreach`.
+BLAS does it on one thread, so that the numbers do not depend on how many there are. Vectors with a tensor in half precision,
+whose tensors do not lie alike in memory, or which BLAS would add up otherwise because of where they begin, are stepped by
+`_foreach`.
 """
 
 from __future__ import annotations
@@ -62,29 +64,31 @@ class Places:
 
     def of(self, slot: Slot) -> _Place | None:
         """Of a slot, found anew where a tensor is another one, or its memory; None where BLAS cannot go."""
-        x, e, m = slot.x, slot.e, slot.m
-        key = (
-            id(x), id(e), id(m), x.shape, x.stride(), slot.before,
-            x.data_ptr(), None if e is None else e.data_ptr(), None if m is None else m.data_ptr(),
-        )  # fmt: skip
+        tensors = [t for t in (slot.x, slot.e, slot.m) if t is not None]
+        key = slot.before, slot.e is None, *[(id(t), t.data_ptr(), t.dtype, t.shape, t.stride()) for t in tensors]
         kept = self._kept.get(slot.index)
         if kept is None or kept[0] != key:
             kept = self._kept[slot.index] = key, _place(slot)
         return kept[1]
 
+    def forget_others(self, slots: Sequence[Slot]) -> None:
+        """Let go of tensors that are not among these."""
+        if len(self._kept) > len(slots):
+            self._kept = {slot.index: self._kept[slot.index] for slot in slots}
+
     def signs(self, dtype: torch.dtype) -> tuple[Tensor, Any]:
         """A block, as a tensor and as a vector."""
         if dtype not in self._signs:
-            h = torch.empty(BLOCK, dtype=dtype)
+            h = torch.empty(BLOCK, dtype=dtype, device="cpu")
             self._signs[dtype] = h, entries(h)
         return self._signs[dtype]
 
 
 def _place(slot: Slot) -> _Place | None:
     tensors = (slot.x, slot.e, slot.m)
-    if any(t is not None and (entries(t) is None or not _alike(t, slot.x)) for t in tensors):
+    x, e, m = vectors = [None if t is None else entries(t) for t in tensors]
+    if any(t is not None and (v is None or not _alike(t, slot.x)) for t, v in zip(tensors, vectors, strict=True)):
         return None
-    x, e, m = (None if t is None else entries(t) for t in tensors)
     p = slot.e if slot.e is not None else slot.m if slot.before else None
     if p is not None and p.data_ptr() % ALIGNED:
         return None
@@ -92,7 +96,7 @@ def _place(slot: Slot) -> _Place | None:
 
 
 def _alike(t: Tensor, x: Tensor) -> bool:
-    return t.dtype == x.dtype and t.stride() == x.stride()
+    return t.dtype == x.dtype and t.shape == x.shape and t.stride() == x.stride()
 
 
 def _blocks(p: Tensor) -> Sequence[Tensor]:
@@ -102,26 +106,35 @@ def _blocks(p: Tensor) -> Sequence[Tensor]:
 def step(units: Sequence[Unit], places: Places) -> None:
     """One step of all units, tensor by tensor; see above for what is written when."""
     units = [unit for unit in ([slot for slot in unit if slot.x.numel()] for unit in units) if unit]
-    gradients = iter(check_gradients([slot for unit in units for slot in unit]))
-    by_group = {id(slot.group): slot for unit in units for slot in unit}
-    rules = {key: _rule(slot) for key, slot in by_group.items()}
+    slots = [slot for unit in units for slot in unit]
+    gradients = iter(check_gradients(slots))
+    rules = {key: _rule(slot) for key, slot in {id(slot.group): slot for slot in slots}.items()}
     work, others = [], []
     for unit in units:
         found = [(rules[id(slot.group)], places.of(slot), next(gradients)) for slot in unit]
-        if all(
-            place is not None and g is not None and _alike(slot.g, slot.x)
-            for slot, (_, place, g) in zip(unit, found, strict=True)
-        ):
+        if all(place and g is not None and _alike(slot.g, slot.x) for slot, (_, place, g) in zip(unit, found, strict=True)):
             work.append((unit, found))
         else:
             others.append(unit)
+    places.forget_others(slots)
     _foreach.step(others)
-    with one_thread():
-        for unit, found in reversed(work):  # the last gradients are in the cache still
-            sent = [_corrected(rule, place, g) for rule, place, g in found]
-            scale = _scale(unit, sum(slot.x.numel() for slot in unit), sent)
-            for slot, (rule, place, _), (blocks, _) in zip(unit, found, sent, strict=True):
-                _send(rule, place, blocks, scale, *places.signs(slot.x.dtype))
+    if work:
+        with one_thread:
+            for unit, found in reversed(work):  # the last gradients are in the cache still
+                _step(unit, found, places)
+
+
+def _step(unit: Unit, found: Sequence[tuple[_Rule, Any, Any]], places: Places) -> None:
+    try:
+        sent = [_corrected(rule, place, g) for rule, place, g in found]
+        scale = _scale(unit, sum(slot.x.numel() for slot in unit), sent)
+        for slot, (rule, place, _), (blocks, _) in zip(unit, found, sent, strict=True):
+            _send(rule, place, blocks, scale, *places.signs(slot.x.dtype))
+    finally:  # torch does not see what BLAS writes
+        for slot in unit:
+            for t in (slot.x, slot.e, slot.m):
+                if t is not None:
+                    torch.autograd.graph.increment_version(t)
 
 
 def _rule(slot: Slot) -> _Rule:

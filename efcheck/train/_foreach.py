@@ -47,11 +47,9 @@ def _batches(slots: Sequence[Slot]) -> list[list[Slot]]:
 def _corrected(batch: Sequence[Slot]) -> tuple[list[Tensor], list[Tensor]]:
     """(m, p) of each slot, new, or the gradient where it is one of them."""
     first, wide = batch[0], state_dtype(batch[0].x)
-    us, xs = [slot.g for slot in batch], [slot.x for slot in batch]
-    if wide != first.x.dtype:
-        us, xs = [g.to(wide) for g in us], [x.to(wide) for x in xs]
+    us = [slot.g if slot.g.dtype == wide else slot.g.to(wide) for slot in batch]
     if first.coupled:
-        us = list(torch._foreach_add(us, xs, alpha=first.coupled))
+        us = list(torch._foreach_add(us, [slot.x.to(wide) for slot in batch], alpha=first.coupled))
     if first.before:
         us = list(torch._foreach_add(torch._foreach_mul([s.m for s in batch if s.m is not None], first.beta), us))
     if first.e is None:
@@ -72,7 +70,9 @@ def _totals(units: Sequence[Unit], ps: dict[int, Tensor]) -> tuple[list[Tensor],
     if not bool(ok):
         entries = [(slot, ps[slot.index]) for unit in units for slot in unit]
         first_not_finite(entries, "corrected step", UNCHANGED)
-        totals = [_sum([ps[slot.index].abs().sum(dtype=torch.float64) for slot in unit]) for unit in units]
+        wide = [None if bool(torch.isfinite(t)) else [ps[slot.index].to(torch.float64) for slot in unit]
+                for unit, t in zip(units, totals, strict=True)]  # fmt: skip
+        totals = [t if p is None else _sum([q.abs().sum() for q in p]) for t, p in zip(totals, wide, strict=True)]
     return totals, None
 
 

@@ -1,7 +1,7 @@
 """Which form computes a step: torch's own SGD, one of the forms for signs, or the general one.
 
-eager       in place, tensor by tensor; the fastest without a compiler on a CPU
-compiled    torch.compile over the whole list of tensors
+eager       BLAS in place, tensor by tensor, on one thread; the fastest without a compiler; foreach where BLAS cannot go
+compiled    torch.compile over the whole list of tensors, on all of torch's threads
 foreach     torch._foreach operations, few launches; slower than eager on a CPU
 triton      fused kernels over all tensors, on a GPU; foreach where tensors differ in layout, dtype, momentum or decay
 auto        eager on a CPU; on a GPU triton where it is installed, else foreach
@@ -61,13 +61,20 @@ class Forms:
                 self._count(_general.plain_step([slot for slot in slots if slot.group is group]))
         elif name in ("fused sgd", "general"):
             self._count(_general.step(units, rngs()))
-        elif name == "eager":
-            _eager.step(units, self._places)
         elif name == "compiled":
-            _compiled.step(units, lambda left: _eager.step(left, self._places))
+            _compiled.step(units, self._uncompiled)
+        elif name == "eager":
+            self._uncompiled(units)
         else:
             kernels = _kernels(slots) if name == "triton" else None
             self._count(_foreach.step(units) if kernels is None else self._fused(kernels, units))
+
+    def _uncompiled(self, units: Sequence[Unit]) -> None:
+        """BLAS on a CPU; elsewhere nobody waits for the device."""
+        if units[0][0].x.device.type == "cpu":
+            _eager.step(units, self._places)
+        else:
+            self._count(_foreach.step(units))
 
     def _fused(self, kernels: Any, units: Sequence[Unit]) -> Tensor | None:
         self._tables = self._tables or kernels.Tables()

@@ -66,7 +66,7 @@ class EFSGD(torch.optim.Optimizer):
 
     A gradient that is not finite raises NonFiniteError before anything is written, on a CPU. On an accelerator nobody waits
     for the device: such a step changes nothing and is counted; `skipped_steps` reads the count. Where the gradients are finite
-    but p overflows, "eager" and "compiled" raise it too, but in place: x is left, memory and momentum of that tensor are not.
+    but p overflows, "eager" and "compiled" raise it too, but x of that vector alone is sure to be left as it was.
 
     Examples
     --------
