@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -227,16 +228,41 @@ def test_autograd_notices_that_a_step_has_written(form: str) -> None:
         loss.backward()
 
 
-def test_two_threads_that_step_leave_blas_its_threads() -> None:
+def test_blas_has_one_thread_during_a_step_and_its_own_number_afterwards() -> None:
     from threadpoolctl import ThreadpoolController
 
     blas = ThreadpoolController().select(user_api="blas")
-    with blas.limit(limits=2):
-        with _blas.one_thread:
-            with _blas.one_thread:
-                pass
+    with blas.limit(limits=2):  # a library built without threads keeps one
+        before = [lib.num_threads for lib in blas.lib_controllers]
+        with _blas.one_thread():
             assert {lib.num_threads for lib in blas.lib_controllers} == {1}
-        assert {lib.num_threads for lib in blas.lib_controllers} == {2}
+        assert [lib.num_threads for lib in blas.lib_controllers] == before
+
+
+def test_threads_that_step_at_once_leave_blas_its_number() -> None:
+    from threadpoolctl import ThreadpoolController
+
+    def step() -> None:
+        p = torch.nn.Parameter(torch.zeros(1000))
+        p.grad = torch.ones(1000)
+        optimizer = EFSGD([p], 0.1, form="eager")
+        for _ in range(100):
+            optimizer.step()
+
+    def run(threads: list[threading.Thread]) -> None:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    blas = ThreadpoolController().select(user_api="blas")
+    found = blas.info()
+    run([threading.Thread(target=lambda: blas.limit(limits=2))])  # a thread that is gone controls nothing
+    before = [lib.num_threads for lib in blas.lib_controllers]
+    run([threading.Thread(target=step) for _ in range(4)])
+    after = [lib.num_threads for lib in blas.lib_controllers]
+    run([threading.Thread(target=lambda: blas.limit(limits=found))])
+    assert after == before
 
 
 def test_a_gradient_of_less_precision_is_widened_first() -> None:

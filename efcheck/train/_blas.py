@@ -5,9 +5,11 @@ Updates are in place.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,31 +38,22 @@ OF = {
 }
 
 
-class _OneThread:
-    """While entered, by however many threads, BLAS uses one: entries at the end of a part can be rounded otherwise."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._limit: Any = None
-
-    @functools.cached_property
-    def _all(self) -> Any:
-        return ThreadpoolController().select(user_api="blas")
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._limit = self._all.limit(limits=1)
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limit.restore_original_limits()
+_lock = threading.Lock()
 
 
-one_thread = _OneThread()
+@functools.cache
+def _controller() -> Any:
+    return ThreadpoolController().select(user_api="blas")
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """BLAS on one thread: with more, entries at the end of a thread's part can be rounded otherwise.
+
+    The limit is the process's, so threads take turns; where another thread holds a `threadpool_limits` of its own, that holds.
+    """
+    with _lock, _controller().limit(limits=1):
+        yield
 
 
 def entries(t: Tensor) -> Any:

@@ -119,7 +119,7 @@ def step(units: Sequence[Unit], places: Places) -> None:
     places.forget_others(slots)
     _foreach.step(others)
     if work:
-        with one_thread:
+        with one_thread():
             for unit, found in reversed(work):  # the last gradients are in the cache still
                 _step(unit, found, places)
 
