@@ -125,3 +125,8 @@ def test_sources_give_equal_objects():
         scope = {}
         exec(source_of(c), scope)
         assert type(scope["c"]) is type(c) and (scope["c"] == c or vars(scope["c"]) == vars(c))
+
+
+def test_a_class_that_its_module_does_not_have_is_not_imported_from_it():
+    made = type("Made", (TopK,), {"__module__": "efcheck.compressors.topk"})(2)
+    assert source_of(made).startswith(PLACEHOLDER.partition("{}")[0])

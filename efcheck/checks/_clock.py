@@ -73,11 +73,12 @@ class Prices:
         return self.pace(d) >= _DEAR
 
     def tried(self, dims: Collection[int]) -> tuple[int, ...]:
-        """Of the dear ones the largest, the middle, and the smallest; at four times the price two, at 16 times one."""
+        """Of the dear ones the largest, the middle, and the smallest; at four times the price, or more, only the largest."""
         dear = sorted(filter(self.dear, dims))
-        kept = dict.fromkeys([dear[-1], dear[len(dear) // 2], dear[0]]) if dear else {}
-        most = 3 - round(math.log(max(map(self.pace, dear)) / _DEAR, 4)) if dear else 0
-        return tuple(sorted({*dims} - {*dear} | {*list(kept)[: max(most, 1)]}))
+        kept = {dear[-1], dear[len(dear) // 2], dear[0]} if dear else set()
+        if max(map(self.pace, dear), default=0) > _DEAR:
+            kept = {dear[-1]}
+        return tuple(sorted({*dims} - {*dear} | kept))
 
     def cheapest(self, dims: Collection[int]) -> list[int]:
         """The dims where calls cost least first, and the largest first of those."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import re
 import sys
 from typing import Any
@@ -56,8 +55,8 @@ def _written(c: Any) -> str | None:
         for name in names:
             found = _find(name, c)
             if found is not None:
-                scope[name] = getattr(importlib.import_module(found), name)
-                lines.append(f"from {found} import {name}")
+                scope[name] = found
+                lines.append(f"from {found.__module__} import {name}")
         with contextlib.suppress(Exception):
             again = eval(text, {"__builtins__": {}}, scope)
             plain = {k: repr(v) for k, v in vars(again).items()} == {k: repr(v) for k, v in vars(c).items()}
@@ -66,16 +65,16 @@ def _written(c: Any) -> str | None:
     return None
 
 
-def _find(name: str, c: Any) -> str | None:
-    """The module that defines the class `name` among those of `c` and of its parts."""
+def _find(name: str, c: Any) -> type | None:
+    """The class `name` among those of `c` and of its parts, where its module has it under that name."""
     parts, todo = [c], [c]
     for _ in range(3):
         todo = [part for one in todo for value in getattr(one, "__dict__", {}).values() for part in _items(value)]
         parts += todo
     for part in parts:
         kind = type(part)
-        if kind.__name__ == name and kind.__qualname__ == name and kind.__module__ not in ("__main__", "builtins"):
-            return kind.__module__
+        if kind.__module__ not in ("__main__", "builtins") and getattr(sys.modules.get(kind.__module__), name, None) is kind:
+            return kind
     return None
 
 
