@@ -72,7 +72,7 @@ def _find(name: str, c: Any) -> type | None:
         todo = [part for one in todo for value in getattr(one, "__dict__", {}).values() for part in _items(value)]
         parts += todo
     for part in parts:
-        kind = type(part)
+        kind: type = type(part)
         if kind.__module__ not in ("__main__", "builtins") and getattr(sys.modules.get(kind.__module__), name, None) is kind:
             return kind
     return None
