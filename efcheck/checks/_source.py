@@ -65,14 +65,14 @@ def _written(c: Any) -> str | None:
     return None
 
 
-def _find(name: str, c: Any) -> type | None:
-    """The class `name` among those of `c` and of its parts, where its module has it under that name."""
+def _find(name: str, c: Any) -> Any:
+    """The class `name` among those of `c` and of its parts, where its module has it under that name; else None."""
     parts, todo = [c], [c]
     for _ in range(3):
         todo = [part for one in todo for value in getattr(one, "__dict__", {}).values() for part in _items(value)]
         parts += todo
     for part in parts:
-        kind: type = type(part)
+        kind = type(part)
         if kind.__module__ not in ("__main__", "builtins") and getattr(sys.modules.get(kind.__module__), name, None) is kind:
             return kind
     return None
