@@ -107,8 +107,8 @@ def shifted(module: Any, name: str, change: Callable[..., Any]) -> Callable[[pyt
 
 def grown(f: Callable[..., Any]) -> Callable[..., Any]:
     def corrected(*arguments: Any) -> Any:
-        ps, sums = f(*arguments)
-        return [p.mul_(1.001) for p in ps], sums
+        blocks, total = f(*arguments)
+        return [block._replace(p=block.p.mul_(1.001)) for block in blocks], total
 
     return corrected
 

@@ -67,7 +67,7 @@ def entries(t: Tensor) -> Any:
         if not (t.dim() == 4 and t.is_contiguous(memory_format=torch.channels_last)):
             return None
         t = t.permute(0, 2, 3, 1)
-    return t.detach().numpy().reshape(-1)
+    return (t.detach() if t.requires_grad else t).numpy().reshape(-1)
 
 
 def aligned(v: Any) -> Any:
@@ -75,10 +75,12 @@ def aligned(v: Any) -> Any:
     return v if v.ctypes.data % ALIGNED == 0 else torch.from_numpy(v).clone().numpy()
 
 
-def norm1(v: Any, start: int, end: int) -> float:
-    """||v[start:end]||_1 of an aligned vector."""
-    asum = OF[v.dtype].asum
-    return float(sum(asum(v, min(_SUMMED, end - i), i) for i in range(start, end, _SUMMED)))
+def norm1(v: Any, start: int, n: int) -> float:
+    """||v[start : start + n]||_1 of an aligned vector."""
+    asum, total = OF[v.dtype].asum, 0.0
+    for i in range(start, start + n, _SUMMED):
+        total += asum(v, min(_SUMMED, start + n - i), i)
+    return total
 
 
 def no_zero(v: Any, n: int) -> bool:

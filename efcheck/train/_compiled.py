@@ -99,7 +99,7 @@ def _compiled(plans: tuple[tuple[Plan, ...], ...]) -> Callable[..., Tensor]:
 
     code: CodeType = run.__code__.replace()
     own: Any = FunctionType(code, run.__globals__, run.__name__, run.__defaults__, run.__closure__)
-    return torch.compile(own, fullgraph=True, dynamic=False)
+    return torch.compile(own, fullgraph=True, dynamic=False, options={"size_asserts": False})  # its guards know the sizes
 
 
 def _corrected(

@@ -12,9 +12,8 @@ All gradients are checked before anything is written. A p that overflows althoug
 scale: x is then left as it is, but the memory (and momentum, where that comes before) of that vector is not, and vectors
 before it have had their step.
 
-BLAS does it on one thread, so that the numbers do not depend on how many there are. Vectors with a tensor in half precision,
-whose tensors do not lie alike in memory, or which BLAS would add up otherwise because of where they begin, are stepped by
-`_foreach`.
+BLAS does it on one thread and adds up what begins at a multiple of 64 bytes, so that no bit depends on threads or addresses.
+Vectors with a tensor in half precision, or whose tensors do not lie alike in memory, are stepped by `_foreach`.
 """
 
 from __future__ import annotations
@@ -46,13 +45,23 @@ class _Rule(NamedTuple):
     zero: int
 
 
+class _Block(NamedTuple):
+    """Where it begins, how many entries it has, a part of p, and room for its signs."""
+
+    start: int
+    n: int
+    p: Tensor
+    signs: Tensor
+
+
 class _Place(NamedTuple):
-    """x, e and m of one slot as vectors on their memory, and the blocks of p where it is e or m."""
+    """x, e and m of one slot as vectors on their memory; where p is e or m its blocks, and whether it begins as BLAS needs."""
 
     x: Any
     e: Any
     m: Any
-    blocks: Sequence[Tensor] | None
+    blocks: Sequence[_Block] | None
+    even: bool
 
 
 class Places:
@@ -68,7 +77,7 @@ class Places:
         key = slot.before, slot.e is None, *[(id(t), t.data_ptr(), t.dtype, t.shape, t.stride()) for t in tensors]
         kept = self._kept.get(slot.index)
         if kept is None or kept[0] != key:
-            kept = self._kept[slot.index] = key, _place(slot)
+            kept = self._kept[slot.index] = key, self._place(slot)
         return kept[1]
 
     def forget_others(self, slots: Sequence[Slot]) -> None:
@@ -77,30 +86,29 @@ class Places:
             self._kept = {slot.index: self._kept[slot.index] for slot in slots}
 
     def signs(self, dtype: torch.dtype) -> tuple[Tensor, Any]:
-        """A block, as a tensor and as a vector."""
+        """Room for the signs of a block, as a tensor and as a vector."""
         if dtype not in self._signs:
             h = torch.empty(BLOCK, dtype=dtype, device="cpu")
             self._signs[dtype] = h, entries(h)
         return self._signs[dtype]
 
+    def blocks(self, p: Tensor) -> Sequence[_Block]:
+        """The blocks of p, which has no gaps."""
+        flat, (h, _) = p.detach().as_strided((p.numel(),), (1,)), self.signs(p.dtype)
+        parts = torch.split(flat, BLOCK)
+        return [_Block(i * BLOCK, part.numel(), part, h[: part.numel()]) for i, part in enumerate(parts)]
 
-def _place(slot: Slot) -> _Place | None:
-    tensors = (slot.x, slot.e, slot.m)
-    x, e, m = vectors = [None if t is None else entries(t) for t in tensors]
-    if any(t is not None and (v is None or not _alike(t, slot.x)) for t, v in zip(tensors, vectors, strict=True)):
-        return None
-    p = slot.e if slot.e is not None else slot.m if slot.before else None
-    if p is not None and p.data_ptr() % ALIGNED:
-        return None
-    return _Place(x, e, m, None if p is None else _blocks(p))
+    def _place(self, slot: Slot) -> _Place | None:
+        tensors = (slot.x, slot.e, slot.m)
+        x, e, m = vectors = [None if t is None else entries(t) for t in tensors]
+        if any(t is not None and (v is None or not _alike(t, slot.x)) for t, v in zip(tensors, vectors, strict=True)):
+            return None
+        p = slot.e if slot.e is not None else slot.m if slot.before else None
+        return _Place(x, e, m, None, True) if p is None else _Place(x, e, m, self.blocks(p), p.data_ptr() % ALIGNED == 0)
 
 
 def _alike(t: Tensor, x: Tensor) -> bool:
     return t.dtype == x.dtype and t.shape == x.shape and t.stride() == x.stride()
-
-
-def _blocks(p: Tensor) -> Sequence[Tensor]:
-    return torch.split(p.detach().as_strided((p.numel(),), (1,)), BLOCK)
 
 
 def step(units: Sequence[Unit], places: Places) -> None:
@@ -120,21 +128,20 @@ def step(units: Sequence[Unit], places: Places) -> None:
     _foreach.step(others)
     if work:
         with one_thread():
-            for unit, found in reversed(work):  # the last gradients are in the cache still
-                _step(unit, found, places)
+            try:
+                for unit, found in reversed(work):  # the last gradients are in the cache still
+                    _step(unit, found, places)
+            finally:  # torch does not see what BLAS writes
+                written = [t for unit, _ in work for slot in unit for t in (slot.x, slot.e, slot.m) if t is not None]
+                torch.autograd.graph.increment_version(written)
 
 
 def _step(unit: Unit, found: Sequence[tuple[_Rule, Any, Any]], places: Places) -> None:
-    try:
-        sent = [_corrected(rule, place, g) for rule, place, g in found]
-        scale = _scale(unit, sum(slot.x.numel() for slot in unit), sent)
-        for slot, (rule, place, _), (blocks, _) in zip(unit, found, sent, strict=True):
-            _send(rule, place, blocks, scale, *places.signs(slot.x.dtype))
-    finally:  # torch does not see what BLAS writes
-        for slot in unit:
-            for t in (slot.x, slot.e, slot.m):
-                if t is not None:
-                    torch.autograd.graph.increment_version(t)
+    sent = [_corrected(rule, place, g, places) for rule, place, g in found]
+    scale = _scale(unit, sum(place.x.size for _, place, _ in found), sent)
+    _, signs = places.signs(unit[0].x.dtype)
+    for (rule, place, _), (blocks, _) in zip(found, sent, strict=True):
+        _send(rule, place, blocks, scale, signs)
 
 
 def _rule(slot: Slot) -> _Rule:
@@ -142,38 +149,41 @@ def _rule(slot: Slot) -> _Rule:
     return _Rule(lr, slot.beta, slot.coupled, 1 - lr * slot.decoupled, slot.before, slot.after, zero)
 
 
-def _corrected(rule: _Rule, place: _Place, g: Any) -> tuple[Sequence[Tensor], float]:
+def _corrected(rule: _Rule, place: _Place, g: Any, places: Places) -> tuple[Sequence[_Block], float]:
     """The blocks of p, in place of e or of the momentum buffer, new where there is neither; and ||p||_1."""
-    x, e, m, blocks = place
+    x, e, m, blocks, even = place
+    lr, beta, coupled, _, before, _, _ = rule
     d, (_, _, scal, axpy), total = x.size, OF[x.dtype], 0.0
-    u = m if rule.before else g
-    if e is None and not rule.before:
-        u = torch.from_numpy(g).clone().numpy() if rule.coupled else aligned(g)
-        if rule.coupled:
-            axpy(x, u, d, rule.coupled)
+    u = m if before else g
+    if blocks is None:
+        u = torch.from_numpy(g).clone().numpy() if coupled else aligned(g)
+        if coupled:
+            axpy(x, u, d, coupled)
+        blocks = places.blocks(torch.from_numpy(u))
     p = u if e is None else e
-    for i in range(0, d, BLOCK):
-        n = min(BLOCK, d - i)
-        if rule.before:
-            scal(rule.beta, m, n, i)
+    for i, n, _, _ in blocks:
+        if before:
+            scal(beta, m, n, i)
             axpy(g, m, n, 1.0, i, 1, i)
-            if rule.coupled:
-                axpy(x, m, n, rule.coupled, i, 1, i)
+            if coupled:
+                axpy(x, m, n, coupled, i, 1, i)
         if e is not None:
-            axpy(u, e, n, rule.lr, i, 1, i)
-            if rule.coupled and not rule.before:
-                axpy(x, e, n, rule.lr * rule.coupled, i, 1, i)
-        total += norm1(p, i, i + n)
-    return _blocks(torch.from_numpy(p)) if blocks is None else blocks, total
+            axpy(u, e, n, lr, i, 1, i)
+            if coupled and not before:
+                axpy(x, e, n, lr * coupled, i, 1, i)
+        total += norm1(p, i, n) if even else norm1(aligned(p[i : i + n]), 0, n)
+    return blocks, total
 
 
-def _scale(unit: Unit, d: int, sent: Sequence[tuple[Sequence[Tensor], float]]) -> float:
+def _scale(unit: Unit, d: int, sent: Sequence[tuple[Sequence[_Block], float]]) -> float:
     """||p||_1 / d of a unit from its tensors' parts; for `Sign` 1 (0 for p = 0). NonFiniteError if an entry is not finite."""
     total = sum(part for _, part in sent)
     mean = total / d
     if not math.isfinite(total):
         first_not_finite(((slot, _held(slot)) for slot in unit), "corrected step", "Its parameter is not changed.")
-        mean = sum((p.to(torch.float64).abs() / d).sum().item() for blocks, _ in sent for p in blocks)  # too large a sum
+        mean = sum(
+            (p.to(torch.float64).abs() / d).sum().item() for blocks, _ in sent for _, _, p, _ in blocks
+        )  # too large a sum
     return mean if isinstance(unit[0].group["compressor"], ScaledSign) else float(total > 0)
 
 
@@ -184,25 +194,22 @@ def _held(slot: Slot) -> Tensor:
     return slot.m if slot.before and slot.m is not None else slot.update()
 
 
-def _send(rule: _Rule, place: _Place, blocks: Sequence[Tensor], scale: float, h: Tensor, signs: Any) -> None:
+def _send(rule: _Rule, place: _Place, blocks: Sequence[_Block], scale: float, signs: Any) -> None:
     """Delta = s h, then x and e, from the last block to the first."""
-    x, e, m, _ = place
+    x, e, m, _, _ = place
+    lr, beta, _, shrink, _, after, zero = rule
     _, _, scal, axpy = OF[x.dtype]
-    s = scale if e is not None else scale * rule.lr
-    i = x.size
-    for p in reversed(blocks):
-        n = p.numel()
-        i -= n
-        part = h if n == BLOCK else h[:n]
-        torch.sign(p, out=part)
-        if rule.zero and not no_zero(signs, n):
-            part.masked_fill_(part == 0, rule.zero)
+    s = scale if e is not None else scale * lr
+    for i, n, p, h in reversed(blocks):
+        torch.sign(p, out=h)
+        if zero and not no_zero(signs, n):
+            h.masked_fill_(h == 0, zero)
         if e is not None:
             axpy(signs, e, n, -s, 0, 1, i)
-        if rule.shrink != 1:
-            scal(rule.shrink, x, n, i)
-        if rule.after:
-            scal(rule.beta, m, n, i)
+        if shrink != 1:
+            scal(shrink, x, n, i)
+        if after:
+            scal(beta, m, n, i)
             axpy(signs, m, n, s, 0, 1, i)
             axpy(m, x, n, -1.0, i, 1, i)
         else:
