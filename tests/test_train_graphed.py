@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import math
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_runs import assert_same, without_clock
+from tiny_runs import assert_same, copied, random_images, without_clock
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
@@ -35,14 +34,8 @@ ALGORITHMS = ("sgdm", "scaled-signsgd", "signsgdm", "ef-signsgd")
 SMALL = Settings(data="cifar10", model="cnn", algorithm="ef-signsgd", batch_size=2, epochs=2, lr=0.02, seed=3, augment=True)
 
 
-def random_data(train: int = 27, test: int = 10, side: int = 12) -> Data:
-    g = torch.Generator().manual_seed(5)
-
-    def images(n: int) -> Any:
-        return torch.randint(0, 256, (n, 3, side, side), generator=g, dtype=torch.uint8)
-
-    labels = [torch.randint(0, 10, (n,), generator=g) for n in (train, test)]
-    return Data("cifar10", "random images", 10, (0.5,) * 3, (0.25,) * 3, images(train), labels[0], images(test), labels[1])
+def random_data(train: int = 27, test: int = 10) -> Data:
+    return random_images("cifar10", train, test, channels=3, side=12)
 
 
 def finish(run: Run) -> Run:
@@ -50,11 +43,6 @@ def finish(run: Run) -> Run:
         for _ in run.one_epoch():
             pass
     return run
-
-
-def copied(state: dict[str, Any]) -> dict[str, Any]:
-    torch.save(state, buffer := io.BytesIO())
-    return dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
 
 
 def pauses(run: Run, n: int) -> None:

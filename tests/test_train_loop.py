@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 import signal
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_runs import assert_same, without_clock
+from tiny_runs import assert_same, copied, random_images, without_clock
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
@@ -27,22 +26,8 @@ ALGORITHMS = ("sgdm", "scaled-signsgd", "signsgdm", "ef-signsgd")
 SMALL = Settings(data="fashion-mnist", model="cnn", algorithm="ef-signsgd", batch_size=8, epochs=2, lr=0.02, seed=3)
 
 
-def random_data(train: int = 28, test: int = 10, channels: int = 1, side: int = 16) -> Data:
-    g = torch.Generator().manual_seed(5)
-
-    def images(n: int) -> torch.Tensor:
-        return torch.randint(0, 256, (n, channels, side, side), generator=g, dtype=torch.uint8)
-
-    mean, std = (0.5,) * channels, (0.25,) * channels
-    labels = [torch.randint(0, 10, (n,), generator=g) for n in (train, test)]
-    return Data("fashion-mnist", "random images", 10, mean, std, images(train), labels[0], images(test), labels[1])
-
-
-def copied(state: dict[str, Any]) -> dict[str, Any]:
-    """A state as a checkpoint holds it."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
+def random_data(train: int = 28, test: int = 10) -> Data:
+    return random_images("fashion-mnist", train, test, channels=1, side=16)
 
 
 def finish(run: loop.Run, pause: list[dict[str, Any]] | None = None) -> loop.Run:
@@ -122,7 +107,7 @@ def test_a_checkpoint_that_forgets_something_is_noticed(forgotten: str) -> None:
 
 def test_dropout_goes_on_in_the_same_bits_only_with_its_generator() -> None:
     settings = replace(SMALL, model="resnet18", dropout=0.3, batch_size=4, epochs=1)
-    data = random_data(train=12, test=2, channels=3, side=8)
+    data = random_images("fashion-mnist", train=12, test=2, channels=3, side=8)
     pauses: list[dict[str, Any]] = []
     whole = finish(started(settings, data), pauses)
     for random, same in ((pauses[2]["random"], True), (pauses[0]["random"], False)):

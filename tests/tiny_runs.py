@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from efcheck.train.data import Data
 
 CLOCK = ("seconds", "images_per_second")
 
@@ -26,6 +30,30 @@ def write_idx(folder: Path, train: int = 64, test: int = 16, seed: int = 0) -> P
         with gzip.open(folder / f"{name}-labels-idx1-ubyte.gz", "wb", compresslevel=1) as file:
             file.write(struct.pack(">HBBI", 0, 8, 1, n) + labels.tobytes())
     return folder
+
+
+def random_images(name: str, train: int, test: int, channels: int, side: int) -> Data:
+    """Random images in place of a data set."""
+    import torch
+
+    from efcheck.train.data import Data
+
+    g = torch.Generator().manual_seed(5)
+
+    def images(n: int) -> torch.Tensor:
+        return torch.randint(0, 256, (n, channels, side, side), generator=g, dtype=torch.uint8)
+
+    mean, std = (0.5,) * channels, (0.25,) * channels
+    labels = [torch.randint(0, 10, (n,), generator=g) for n in (train, test)]
+    return Data(name, "random images", 10, mean, std, images(train), labels[0], images(test), labels[1])
+
+
+def copied(state: dict[str, Any]) -> dict[str, Any]:
+    """A state as a checkpoint holds it."""
+    import torch
+
+    torch.save(state, buffer := io.BytesIO())
+    return dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
 
 
 def without_clock(row: dict[str, Any]) -> dict[str, Any]:
