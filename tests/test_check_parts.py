@@ -69,6 +69,13 @@ def test_slow_code_is_tried_in_fewer_d(seconds, tried):
     assert prices.tried(()) == ()
 
 
+@pytest.mark.parametrize(("seconds", "tried"), [(6e-3, (1, 2, 3, 10, 1000)), (0.02, (1, 2, 10, 1000)), (0.05, (1, 1000))])
+def test_one_slow_d_leaves_the_largest_of_the_dear_ones(seconds, tried):
+    prices, dims = Prices(), (1, 2, 3, 10, 1000)
+    prices.took = dict.fromkeys(dims, 7e-3) | {1: 1e-5, 3: seconds}
+    assert prices.tried(dims) == tried
+
+
 def test_a_clock_counts_calls_and_its_parts_are_shares_of_what_is_left():
     prices = Prices()
     clock = Clock(2 * prices.price(1), lambda: prices.spent)

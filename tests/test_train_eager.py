@@ -184,13 +184,17 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     ],
     ids=str,
 )
-def test_where_a_tensor_begins_in_memory_changes_no_bit(words: dict[str, Any]) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_where_a_tensor_begins_in_memory_changes_no_bit(
+    dtype: torch.dtype, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """BLAS adds up from the next address that is a multiple of 32 or so."""
+    monkeypatch.setattr(_eager, "BLOCK", 4096)
     torch.manual_seed(0)
-    x, g = torch.randn(10_001), torch.randn(10_001)
+    x, g = torch.randn(10_001).to(dtype), torch.randn(10_001).to(dtype)
 
     def at(offset: int, t: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(10_010)[offset : offset + 10_001].copy_(t)
+        return torch.zeros(10_010, dtype=dtype)[offset : offset + 10_001].copy_(t)
 
     results = []
     for offset in range(9):
@@ -242,6 +246,33 @@ def test_vectors_that_blas_cannot_take_stand_beside_those_it_takes() -> None:
             results.append([p.detach() for p in params])
         for one, other in zip(*results, strict=True):
             assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("words", [{}, {"feedback": False}, {"momentum": 0.9}], ids=str)
+@pytest.mark.parametrize("dtypes", [(torch.float32, torch.float64), (torch.float64, torch.float32)], ids=str)
+def test_one_vector_of_two_precisions(dtypes: tuple[torch.dtype, ...], words: dict[str, Any]) -> None:
+    results = []
+    for form in ("eager", "foreach"):
+        torch.manual_seed(0)
+        params = [torch.nn.Parameter(torch.randn(50).to(dtype)) for dtype in dtypes]
+        optimizer = EFSGD(params, 0.1, form=form, granularity="model", **words)
+        for _ in range(3):
+            for p in params:
+                p.grad = torch.randn(50).to(p.dtype)
+            optimizer.step()
+        assert form == "foreach" or all(place is not None for _, place in optimizer._run._places._kept.values())
+        results.append([p.detach() for p in params])
+    assert all(torch.allclose(one, other, rtol=1e-5, atol=1e-6) for one, other in zip(*results, strict=True))
+
+
+def test_autograd_is_not_told_of_what_a_failed_step_has_not_written() -> None:
+    params = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]  # the last is stepped first
+    params[0].grad, params[1].grad = torch.ones(3), torch.full((3,), 3e38)
+    optimizer = EFSGD(params, 10.0, form="eager")
+    before = [p._version for p in params]
+    with pytest.raises(NonFiniteError, match="in parameter 1"):
+        optimizer.step()
+    assert params[0]._version == before[0] and torch.equal(params[0], torch.ones(3))
 
 
 @pytest.mark.parametrize("form", ["eager", "foreach"])

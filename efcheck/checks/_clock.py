@@ -73,9 +73,9 @@ class Prices:
         return self.pace(d) >= _DEAR
 
     def tried(self, dims: Collection[int]) -> tuple[int, ...]:
-        """Of the dear ones the largest, the middle, and the smallest; at four times the price, or more, only the largest."""
+        """Of the dear ones the largest, the middle, and the smallest; where any costs four times that, only the largest."""
         dear = sorted(filter(self.dear, dims))
-        kept = {dear[-1], dear[len(dear) // 2], dear[0]} if dear else set()
+        kept = {*dear[:1], *dear[len(dear) // 2 :][:1], *dear[-1:]}
         if max(map(self.pace, dear), default=0) > _DEAR:
             kept = {dear[-1]}
         return tuple(sorted({*dims} - {*dear} | kept))

@@ -20,7 +20,6 @@ from torch import Tensor
 
 ALIGNED = 64  # bytes
 _SUMMED = 8192  # entries, for a sum in float32 to keep its digits
-_EXACT = 1 << 24  # entries, of which a sum of ones in float32 is exact
 
 
 class Blas(NamedTuple):
@@ -50,7 +49,8 @@ def _controller() -> Any:
 def one_thread() -> Iterator[None]:
     """BLAS on one thread: with more, entries at the end of a thread's part can be rounded otherwise.
 
-    The limit is the process's, so threads take turns; where another thread holds a `threadpool_limits` of its own, that holds.
+    The limit is the process's, so threads take turns. From threadpoolctl 3.8 on it is not set while another thread is within a
+    `threadpool_limits` of its own.
     """
     with _lock, _controller().limit(limits=1):
         yield
@@ -84,8 +84,8 @@ def norm1(v: Any, start: int, n: int) -> float:
 
 
 def no_zero(v: Any, n: int) -> bool:
-    """Whether the first n entries, all -1, 0 or 1, are never 0."""
-    return bool(np.all(v[:n])) if n > _EXACT else n == 0 or bool(OF[v.dtype].dot(v, v, n) == n)
+    """Whether the first n entries, all -1, 0 or 1, are never 0; n at most 2^24, the ones of which float32 adds up exactly."""
+    return n == 0 or bool(OF[v.dtype].dot(v, v, n) == n)
 
 
 def surely_finite(v: Any) -> bool:

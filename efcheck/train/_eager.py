@@ -13,7 +13,7 @@ scale: x is then left as it is, but the memory (and momentum, where that comes b
 before it have had their step.
 
 BLAS does it on one thread and adds up what begins at a multiple of 64 bytes, so that no bit depends on threads or addresses.
-Vectors with a tensor in half precision, or whose tensors do not lie alike in memory, are stepped by `_foreach`.
+Vectors with tensors that BLAS cannot take (in half precision, with gaps, not lying alike in memory) are stepped by `_foreach`.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class _Block(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """x, e and m of one slot as vectors on their memory; where p is e or m its blocks, and whether it begins as BLAS needs."""
+    """x, e and m of one slot as vectors on their memory; where p is e or m its blocks, and whether it is `aligned`."""
 
     x: Any
     e: Any
     m: Any
     blocks: Sequence[_Block] | None
-    even: bool
+    begins_aligned: bool
 
 
 class Places:
@@ -128,20 +128,26 @@ def step(units: Sequence[Unit], places: Places) -> None:
     _foreach.step(others)
     if work:
         with one_thread():
-            try:
-                for unit, found in reversed(work):  # the last gradients are in the cache still
+            for unit, found in reversed(work):  # the last gradients are in the cache still
+                try:
                     _step(unit, found, places)
-            finally:  # torch does not see what BLAS writes
-                written = [t for unit, _ in work for slot in unit for t in (slot.x, slot.e, slot.m) if t is not None]
-                torch.autograd.graph.increment_version(written)
+                finally:
+                    _tell_torch(unit)
+
+
+def _tell_torch(unit: Unit) -> None:
+    """That x, e and m were written: it does not see what BLAS does."""
+    for slot in unit:
+        for t in (slot.x, slot.e, slot.m):
+            if t is not None:
+                torch.autograd.graph.increment_version(t)
 
 
 def _step(unit: Unit, found: Sequence[tuple[_Rule, Any, Any]], places: Places) -> None:
     sent = [_corrected(rule, place, g, places) for rule, place, g in found]
     scale = _scale(unit, sum(place.x.size for _, place, _ in found), sent)
-    _, signs = places.signs(unit[0].x.dtype)
     for (rule, place, _), (blocks, _) in zip(found, sent, strict=True):
-        _send(rule, place, blocks, scale, signs)
+        _send(rule, place, blocks, scale, places.signs(blocks[0].p.dtype)[1])
 
 
 def _rule(slot: Slot) -> _Rule:
@@ -151,8 +157,8 @@ def _rule(slot: Slot) -> _Rule:
 
 def _corrected(rule: _Rule, place: _Place, g: Any, places: Places) -> tuple[Sequence[_Block], float]:
     """The blocks of p, in place of e or of the momentum buffer, new where there is neither; and ||p||_1."""
-    x, e, m, blocks, even = place
-    lr, beta, coupled, _, before, _, _ = rule
+    x, e, m, blocks, begins_aligned = place
+    lr, beta, coupled, before = rule.lr, rule.beta, rule.coupled, rule.before
     d, (_, _, scal, axpy), total = x.size, OF[x.dtype], 0.0
     u = m if before else g
     if blocks is None:
@@ -171,7 +177,7 @@ def _corrected(rule: _Rule, place: _Place, g: Any, places: Places) -> tuple[Sequ
             axpy(u, e, n, lr, i, 1, i)
             if coupled and not before:
                 axpy(x, e, n, lr * coupled, i, 1, i)
-        total += norm1(p, i, n) if even else norm1(aligned(p[i : i + n]), 0, n)
+        total += norm1(p, i, n) if begins_aligned else norm1(aligned(p[i : i + n]), 0, n)
     return blocks, total
 
 
@@ -181,9 +187,8 @@ def _scale(unit: Unit, d: int, sent: Sequence[tuple[Sequence[_Block], float]]) -
     mean = total / d
     if not math.isfinite(total):
         first_not_finite(((slot, _held(slot)) for slot in unit), "corrected step", "Its parameter is not changed.")
-        mean = sum(
-            (p.to(torch.float64).abs() / d).sum().item() for blocks, _ in sent for _, _, p, _ in blocks
-        )  # too large a sum
+        blocks = [block for blocks, _ in sent for block in blocks]  # finite, but too large a sum
+        mean = sum((block.p.to(torch.float64).abs() / d).sum().item() for block in blocks)
     return mean if isinstance(unit[0].group["compressor"], ScaledSign) else float(total > 0)
 
 
@@ -196,10 +201,10 @@ def _held(slot: Slot) -> Tensor:
 
 def _send(rule: _Rule, place: _Place, blocks: Sequence[_Block], scale: float, signs: Any) -> None:
     """Delta = s h, then x and e, from the last block to the first."""
-    x, e, m, _, _ = place
-    lr, beta, _, shrink, _, after, zero = rule
+    x, e, m = place.x, place.e, place.m
+    beta, shrink, after, zero = rule.beta, rule.shrink, rule.after, rule.zero
     _, _, scal, axpy = OF[x.dtype]
-    s = scale if e is not None else scale * lr
+    s = scale if e is not None else scale * rule.lr
     for i, n, p, h in reversed(blocks):
         torch.sign(p, out=h)
         if zero and not no_zero(signs, n):
