@@ -156,6 +156,7 @@ BUGS: list[tuple[str, dict[str, Any], str]] = [
     ("DecayOutsideMemory", {}, "weight_decay"),
     ("DecayDecoupled", {"weight_decay": "coupled"}, "weight_decay"),
     ("MomentumAfter", {"momentum": "before"}, "momentum"),
+    ("MomentumIgnored", {}, "momentum"),
     ("FirstGroupOnly", {}, "param_groups"),
     ("RateOfFirstGroup", {}, "param_groups"),
     ("SharedMemory", {"shapes": [(3,), (2,), (3,)]}, "several_tensors"),
@@ -207,7 +208,7 @@ ALSO: dict[str, set[str]] = {
     "SavesOneMemory": {"low_precision"},
     "HalfMemory": {"state_dict", "low_precision"},
     "RemembersBeforeItLooks": {"non_finite"},
-    "ChangesGradient": {"gradient_accumulation"},
+    "ChangesGradient": {"gradient_accumulation", "momentum"},  # it has none
 }
 
 
@@ -246,6 +247,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
         (planted.MemoryOfGradient, {"unit": "g"}),
         (planted.DecayDecoupled, {"weight_decay": "decoupled"}),
         (planted.MomentumAfter, {"momentum": "after"}),
+        (planted.MomentumAfter, {}),
         (planted.Rescaled, {}),
         (planted.EverySecond, {}),
         (planted.OneBuffer, {"memory": lambda opt, p: opt.memory(p)}),

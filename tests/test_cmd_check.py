@@ -41,6 +41,9 @@ def make():
 def fails():
     return Needy()
 
+def hook(state, bucket):
+    raise RuntimeError("this hook fails")
+
 def method():
     from efcheck.compressors import TopK
     from efcheck.methods import EFSGD
@@ -110,8 +113,10 @@ def test_a_function_without_arguments_is_a_factory(folder: Path) -> None:
     ("arguments", "words"),
     [
         (("mine:fails",), "must be an object, or a function that makes one; got mine:fails. TypeError"),
-        (("mine:good", "--unit", "g"), "--unit: for optimizers and methods; mine:good is a compressor"),
-        (("mine:method", "--delta", "0.5"), "--delta, --unbiased, --dims and --thorough are for compressors"),
+        (("mine:good", "--unit", "g"), "--unit: for an optimizer or method; mine:good is a compressor"),
+        (("mine:method", "--delta", "0.5"), "--delta: for a compressor; mine:method is an optimizer or method"),
+        (("mine:hook", "--delta", "0.5"), "--delta: for a compressor; mine:hook is a communication hook"),
+        (("mine:hook", "--state", "mine:absent"), "`state` must be 'module:name' of something that exists; got 'mine:absent'"),
         (("mine",), "`MODULE:OBJECT` must be MODULE:OBJECT, such as mypackage.compress:TopK; got mine."),
         (("mine:a-b",), "`MODULE:OBJECT` must be MODULE:OBJECT"),
         (
@@ -146,6 +151,23 @@ def test_a_module_that_exits_is_one_line_and_exit_code_2(folder: Path, code: str
     (folder / "exits.py").write_text(f"import sys\nsys.exit({code})\n")
     done = check("exits:x", cwd=folder)
     assert done.returncode == 2 and done.stdout == "" and "SystemExit" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.ddp
+def test_a_communication_hook_runs_in_two_processes(folder: Path) -> None:
+    pytest.importorskip("torch")
+    done = check("planted.hooks:right", "--state", "planted.hooks:Memory", cwd=Path(__file__).parent)
+    assert done.returncode == 0 and "replicas_identical" in done.stdout and done.stderr == ""
+    done = check("mine:hook", cwd=folder)
+    assert done.returncode == 1 and "this hook fails" in done.stdout
+
+
+def test_what_is_declared_of_an_optimizer_reaches_its_check() -> None:
+    pytest.importorskip("torch")
+    here, after = Path(__file__).parent, "planted.optimizers:MomentumAfter"
+    assert "momentum = 0.5: after the compressor" in " ".join(check(after, cwd=here).stdout.split())
+    done = check(after, "--momentum", "before", cwd=here)
+    assert done.returncode == 1 and "declared is before" in " ".join(done.stdout.split())
 
 
 # the page

@@ -25,6 +25,7 @@ from efcheck.checks.report import Result, failed, passed, skipped
 
 NO_MEMORY = "it shows no memory; pass memory="
 LONG = 64  # steps of the one long run: what a count of steps switches on
+_BETA = 0.5  # momentum of the runs that test it
 _CLOSE = 1e-6  # relative: a message may carry its scale in float32
 
 
@@ -258,8 +259,21 @@ def zero_gradient(context: Context) -> Result:
 
 
 def momentum(context: Context) -> Result:
-    """Momentum acts where it is declared to act."""
-    return _placed(context, "momentum", 0.5, context.momentum, "the compressor")
+    """Momentum acts where it is declared to act; where nothing is declared and it is 0, it may act in any way but must act."""
+    unasked = context.momentum == "any" and context.lab.has("momentum") and context.lab.value("momentum") == 0
+    if not unasked:
+        return _placed(context, "momentum", _BETA, context.momentum, "the compressor")
+    try:
+        found = _placed(context, "momentum", _BETA, "any", "the compressor")
+        if found.outcome != "failed":
+            return found
+        case = problem([context.base[0]], context.T, context.seed)
+        (with_it,), (without,) = (record(context, case, settings={**PLAIN, "momentum": beta}) for beta in (_BETA, 0.0))
+    except Exception as error:
+        return skipped(f"with momentum = {_BETA} {type(error).__name__}: {error}; declare momentum= to have it judged")
+    if (with_it.x == without.x).all():
+        return failed(f"momentum = {_BETA}: ignored, the iterates are those without", count=case.T, seed=context.seed)
+    return skipped(f"{found.detail}; declare momentum= to have it judged")
 
 
 def weight_decay(context: Context) -> Result:
@@ -271,8 +285,6 @@ def _placed(context: Context, name: str, value: float, declared: str | None, whe
     given, settable = context.lab.value(name), context.lab.has(name)
     if given == 0 and not settable:
         return skipped(f"it has no {name}")
-    if given == 0 and declared == "any" and name == "momentum":
-        return skipped("momentum is 0; declare momentum= to have it tested")
     settings = {**PLAIN, name: given or value}
     case = problem([context.base[0]], context.T, context.seed)
     if declared is None and given == 0:

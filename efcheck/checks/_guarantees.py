@@ -72,7 +72,7 @@ def _tell_omega(found: Found, limit: float) -> tuple[str, float, float, str]:
 def _limits(s: Subject, measure: Measure, limits: dict[int, float | None], clock: Clock, tell: Tell) -> Result:
     """The measure is within its limit in every d; else the first d where it is not, at the worst input there."""
     broken: list[tuple[Found, float]] = []
-    tightest: tuple[Found, float] | None = None
+    tried: list[tuple[Found, float]] = []
     before = s.prices.calls
     known = [(d, limit) for d, limit in limits.items() if limit is not None and (d in s.few or not s.random)]
     claimed = len(known)
@@ -88,11 +88,11 @@ def _limits(s: Subject, measure: Measure, limits: dict[int, float | None], clock
         else:
             found = search(s, measure, d, share)
             found = replace(found, broken=found.value > limit + s.tolerance(d))
-        if tightest is None or tightest[1] <= 0 or found.value * tightest[1] > tightest[0].value * limit > 0:
-            tightest = (found, limit)
+        tried.append((found, limit))
         if found.broken:
             broken.append((found, limit))
     if not broken:
+        tightest = max(tried, key=lambda pair: pair[0].value / pair[1] if pair[1] > 0 else -1.0, default=None)
         about = (
             "no mean of draws exceeds it"
             + (f" at d = {', '.join(str(d) for d, _ in known)}: elsewhere {TOO_SLOW}" if len(known) < claimed else "")

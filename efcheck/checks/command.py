@@ -12,9 +12,20 @@ from typing import Any
 
 import click
 
+from efcheck.checks.report import CheckReport
 from efcheck.errors import EfcheckError, argument_error
 
 _FORM = "be MODULE:OBJECT, such as mypackage.compress:TopK"
+
+
+_COMPRESSOR, _OPTIMIZER, _HOOK = "a compressor", "an optimizer or method", "a communication hook"
+_OPTIONS = {
+    _COMPRESSOR: ("delta", "unbiased", "dims", "thorough"),
+    _OPTIMIZER: (
+        "compressor", "memory", "unit", "gamma", "momentum", "beta", "weight_decay", "decay", "granularity", "norm",
+    ),
+    _HOOK: ("state", "ratio", "no_feedback", "random"),
+}  # fmt: skip
 
 
 @click.command("check")
@@ -23,51 +34,93 @@ _FORM = "be MODULE:OBJECT, such as mypackage.compress:TopK"
 @click.option("--unbiased", is_flag=True, help="Check that E C(v) = v, also where the object claims no omega.")
 @click.option("--dims", metavar="D,...", help="Dimensions to test in; 1,2,3,10,1000 and a few odd ones by default.")
 @click.option("--thorough", is_flag=True, help="Six times the draws and search steps.")
-@click.option("--memory", metavar="KEY", help="Of an optimizer: the key of its state that holds the memory.")
 @click.option("--compressor", metavar="MODULE:OBJECT", help="Of an optimizer or method: the compressor that it should use.")
+@click.option("--memory", metavar="KEY", help="Of an optimizer: the key of its state that holds the memory.")
 @click.option("--unit", type=click.Choice(["x", "g"]), help="Of an optimizer: the unit of its memory.")
+@click.option("--gamma", type=float, help="Of an optimizer: the learning rate of the runs.")
+@click.option("--momentum", type=click.Choice(["before", "after"]), help="Of an optimizer: where momentum acts.")
+@click.option("--beta", type=float, help="Of an optimizer: its momentum, where its groups have none.")
+@click.option("--weight-decay", type=click.Choice(["coupled", "decoupled"]), help="Of an optimizer: how weight decay acts.")
+@click.option("--decay", type=float, help="Of an optimizer: its weight decay, where its groups have none.")
+@click.option(
+    "--granularity", type=click.Choice(["tensor", "model"]), help="Of an optimizer: what is compressed as one vector."
+)
+@click.option("--norm", metavar="NAME", help="Of an optimizer: its attribute or method that reports ||e||.")
+@click.option("--state", metavar="MODULE:OBJECT", help="Of a communication hook: what makes its state in each process.")
+@click.option("--ratio", type=float, help="Of a hook: the claim that it sends at most 1/ratio of the bytes.")
+@click.option("--no-feedback", is_flag=True, help="Of a hook: that it loses something for good.")
+@click.option("--random", is_flag=True, help="Of a hook: that workers draw random numbers of their own.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the results there.")
-def check(
-    target: str, delta: float | None, unbiased: bool, dims: str | None, thorough: bool, memory: str | None,
-    compressor: str | None, unit: str | None, json_file: Path | None,
-) -> int:  # fmt: skip
-    """Check a compressor of your own, or a torch optimizer or method with error feedback.
+def check(target: str, json_file: Path | None, **options: Any) -> int:
+    """Check a compressor of your own, a torch optimizer or method with error feedback, or a DDP communication hook.
 
     MODULE is imported, from the current folder too. A compressor's class, and a function that
-    needs no argument and returns what is to be checked, are called; a function of `params` makes an optimizer.
+    needs no argument and returns what is to be checked, are called; a function of `params` makes an optimizer,
+    one of `state` and `bucket` is a communication hook and runs in two processes.
 
     \b
     efcheck check mypackage.compress:TopK --delta 0.1
+    efcheck check mypackage.hooks:sign_hook --state mypackage.hooks:Memory --ratio 8
 
     Exit codes: 0 every check passed or was skipped, 1 one failed, 2 wrong usage.
     """
-    from efcheck.checks._subject import DIMS
-    from efcheck.checks.compressor import report
     from efcheck.report import write_text
 
     if json_file is not None and not (json_file.parent.is_dir() and os.access(json_file.parent, os.W_OK)):
         raise EfcheckError(f"{json_file.parent} must be a folder that can be written to")
-    found_object, source, title = made(*load(target), target)
-    options: dict[str, Any] = {"memory": memory, "unit": unit, "compressor": compressor}
-    options = {name: value for name, value in options.items() if value is not None}
-    if is_method(found_object):
-        if delta is not None or unbiased or dims is not None or thorough:
-            raise click.UsageError(f"--delta, --unbiased, --dims and --thorough are for compressors; {target} is an optimizer")
-        from efcheck.checks.error_feedback import check_error_feedback
-
-        if compressor is not None:
-            options["compressor"] = _compressor(compressor)
-        found = check_error_feedback(found_object, **options)
+    subject, source, title = made(*load(target), target)
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    kind = _OPTIMIZER if is_method(subject) else _HOOK if is_hook(subject) else _COMPRESSOR
+    for other, names in _OPTIONS.items():
+        flags = ", ".join("--" + name.replace("_", "-") for name in names if name in given)
+        if other != kind and flags:
+            raise click.UsageError(f"{flags}: for {other}; {target} is {kind}")
+    if kind == _OPTIMIZER:
+        found = _check_optimizer(subject, given)
+    elif kind == _HOOK:
+        found = _check_hook(target, given)
     else:
-        if options:
-            words = ", ".join(f"--{name}" for name in options)
-            raise click.UsageError(f"{words}: for optimizers and methods; {target} is a compressor")
-        c, source = instance(found_object, target, source)
-        found = report(c, delta, unbiased or None, _sizes(dims) or DIMS, thorough=thorough, source=source, title=title)
+        found = _check_compressor(subject, source, title, target, given)
     if json_file is not None:
         write_text(json_file, json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n")
     found.print()
     return 0 if found.passed else 1
+
+
+def _check_compressor(subject: Any, source: str, title: str, target: str, given: dict[str, Any]) -> CheckReport:
+    from efcheck.checks._subject import DIMS
+    from efcheck.checks.compressor import report
+
+    c, source = instance(subject, target, source)
+    dims = _sizes(given.get("dims")) or DIMS
+    return report(
+        c, given.get("delta"), given.get("unbiased"), dims, thorough="thorough" in given, source=source, title=title
+    )  # fmt: skip
+
+
+def _check_optimizer(subject: Any, given: dict[str, Any]) -> CheckReport:
+    from efcheck.checks.error_feedback import check_error_feedback
+
+    if "compressor" in given:
+        given = {**given, "compressor": _compressor(given["compressor"])}
+    return check_error_feedback(subject, **given)
+
+
+def _check_hook(target: str, given: dict[str, Any]) -> CheckReport:
+    from efcheck.checks.comm_hook import check_comm_hook
+
+    feedback = not given.pop("no_feedback", False)
+    return check_comm_hook(given.pop("state", None), target, feedback=feedback, **given)
+
+
+def is_hook(found: Any) -> bool:
+    """Whether it is called as DDP calls a communication hook: hook(state, bucket)."""
+    if isinstance(found, type) or not callable(found):
+        return False
+    try:
+        return [*inspect.signature(found).parameters][1:2] == ["bucket"]
+    except (TypeError, ValueError):
+        return False
 
 
 def is_method(found: Any) -> bool:

@@ -201,6 +201,13 @@ class MomentumAfter(Right):
         e.copy_(v - delta)
 
 
+class MomentumIgnored(Right):
+    """It has the setting and does not look at it."""
+
+    def direction(self, p: Tensor, group: Any) -> Tensor:
+        return super().direction(p, {**group, "momentum": 0.0})
+
+
 class FirstGroupOnly(Right):
     """Only the first parameter group is stepped."""
 
