@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 CODE := $(wildcard efcheck counterexamples proofs_numeric figures benchmarks tests)
 
-.PHONY: audit test check lint fast doctest figures bench wheel clean
+.PHONY: audit test check lint fast slow doctest figures bench wheel clean
 
 audit: $(STAMP)
 	$(BIN)/efcheck audit
@@ -21,6 +21,9 @@ lint: $(STAMP)
 
 fast: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS)
+
+slow: $(STAMP)  # before a release; more than two hours
+	$(BIN)/python -m pytest -m "slow or ddp"
 
 doctest: $(STAMP)
 	$(BIN)/python -m pytest --doctest-modules efcheck --ignore=efcheck/train/_triton.py  # imports triton, which only GPU machines have

@@ -5,6 +5,7 @@ Exit codes: 0 as expected; 1 a verdict differs from what is expected; 2 wrong us
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -127,9 +128,13 @@ def erratum(ids: tuple[str, ...], out: Path | None, jobs: int | None) -> int:
 @cli.command()
 @click.argument("names", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True)
+@click.option("--results", type=click.Path(path_type=Path), metavar="DIR", help="Of training figures: the runs to draw.")
 @click.option("--list", "list_them", is_flag=True, help="Name them, one a line, and stop.")
-def figures(names: tuple[str, ...], out: Path, list_them: bool) -> int:
-    """Draw every figure, or those named: picture (PDF, PNG), data (npz) and record (JSON)."""
+def figures(names: tuple[str, ...], out: Path, results: Path | None, list_them: bool) -> int:
+    """Draw every figure, or those named: picture (PDF, PNG), data (npz) and record (JSON).
+
+    A figure that cannot be drawn is told, in one line, and the others are drawn. Exit codes: 0 all are drawn, 2 not all.
+    """
     from efcheck import content
     from efcheck.errors import argument_error
 
@@ -144,12 +149,19 @@ def figures(names: tuple[str, ...], out: Path, list_them: bool) -> int:
             raise argument_error("name", f"be one of {', '.join(scripts)}", name)
     out.mkdir(parents=True, exist_ok=True)
     _writable(out)
+    failed = False
     for name in names or scripts:
-        with _Progress() as progress:
-            progress(name, 0, 1)
-            written = content.load(scripts[name]).main(["--out", str(out)])
+        try:
+            with _Progress() as progress:
+                progress(name, 0, 1)
+                script = content.load(scripts[name])
+                from_runs = results is not None and "results" in inspect.signature(script.compute).parameters
+                written = script.main(["--out", str(out), *(["--results", str(results)] if from_runs else [])])
+        except SystemExit:  # told in one line
+            failed = True
+            continue
         click.echo(f"{name}: {', '.join(str(path) for path in written)}")
-    return 0
+    return 2 if failed else 0
 
 
 class _Relation(click.Command):

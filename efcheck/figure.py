@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from efcheck import __version__
-from efcheck.errors import argument_error
+from efcheck.errors import EfcheckError, argument_error
 
 Data: TypeAlias = dict[str, NDArray[Any]]
 Compute: TypeAlias = Callable[..., Mapping[str, Any]]
@@ -72,7 +72,7 @@ def main(compute: Compute, draw: Draw, name: str, size: Size, argv: Sequence[str
     options = parser.parse_args(argv)
     try:
         return render(compute, draw, name, size, panels, out=options.out, seed=options.seed, source=options.source)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EfcheckError) as error:
         parser.exit(2, f"{name}: {error}\n")
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from efcheck.errors import EfcheckError
-from efcheck.report import write_text
 from efcheck.train import logs
 from efcheck.train.manifest import Run, load
 
@@ -103,15 +101,7 @@ def one(run: Run, data: Any, out: Path, device: str | None) -> int:
         return 128 + stop.signum
     except DivergedError as error:
         print(f"  {error}", flush=True)
-        mark(out / "metrics.jsonl", str(error))
     return 0
-
-
-def mark(path: Path, why: str) -> None:
-    """Write `why` into the first line, as "stopped"."""
-    log = logs.read(path)
-    lines: list[Any] = [{"run": {**log.run, "stopped": why}}, *log.rows]
-    write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,14 @@ def test_figures_writes_picture_data_and_record_and_names_them(tmp_path: Path) -
     json.loads((tmp_path / "drawn" / "here" / "fig1.json").read_text())
 
 
+def test_a_figure_that_cannot_be_drawn_is_one_line_and_the_others_are_drawn(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    done = efcheck("fig4", "fig1", "--results", "runs", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout.startswith("fig1: ")
+    assert done.stderr.startswith("fig4: runs must hold training runs") and done.stderr.count("\n") == 1
+    assert {p.stem for p in (tmp_path / "out").iterdir()} == {"fig1"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -18,9 +18,10 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "train.md"
 
 try:
-    from efcheck.train import manifest
+    from efcheck.train import manifest, paper
     from efcheck.train._cmd_diagnose import diagnose
     from efcheck.train._cmd_tables import tables
+    from efcheck.train.logs import ALGORITHMS
 except MissingExtraError:
     pytest.skip("torch is not installed", allow_module_level=True)
 
@@ -69,3 +70,17 @@ def test_every_command_named_exists_with_its_options(page: Path) -> None:
 def test_every_manifest_named_is_there() -> None:
     names = re.findall(r"experiments/[a-z0-9-]+\.toml", PAGE.read_text(encoding="utf-8"))
     assert names and all(manifest.load(ROOT / name).runs() for name in names)
+
+
+def test_the_papers_numbers_on_the_page_are_those_of_its_tables() -> None:
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.read_text().splitlines() if line.count("|") == 7
+    ]
+    start = next(i for i, cells in enumerate(rows) if cells[0].startswith("the paper: "))
+    found = [tuple(map(float, cells[1:])) for cells in rows[start : start + 6]]
+    wanted = [
+        (batch, *(round(paper.numbers(e, batch, a)[0], 2) for a in ALGORITHMS))
+        for e in reversed(paper.EXPERIMENTS)
+        for batch in (128, 32, 8)
+    ]
+    assert found == wanted

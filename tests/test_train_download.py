@@ -1,11 +1,14 @@
-"""Downloads of CIFAR: checked, whole or not there."""
+"""Downloads: checked, whole or not there."""
 
 from __future__ import annotations
 
 import contextlib
+import gzip
+import hashlib
 import http.server
 import os
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +19,7 @@ from tiny_cifar import FORMS, Source, refused
 
 torch = pytest.importorskip("torch")
 
-from efcheck.train import _cifar, data  # noqa: E402
+from efcheck.train import _cifar, _idx, data  # noqa: E402
 
 
 @pytest.fixture(params=["cifar10", "cifar100"])
@@ -49,7 +52,8 @@ def serving(status: int, body: bytes, length: int | None, monkeypatch: pytest.Mo
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        monkeypatch.setattr(_cifar, "SITE", f"http://127.0.0.1:{server.server_port}/kriz/")
+        for module in (_cifar, _idx):
+            monkeypatch.setattr(module, "SITE", f"http://127.0.0.1:{server.server_port}/kriz/")
         monkeypatch.setenv("no_proxy", "*")
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -140,3 +144,17 @@ def test_an_endless_download_ends(cifar10: Source, tmp_path: Path, monkeypatch: 
     with serving(200, body, None, monkeypatch):
         refused("cifar10", tmp_path, f"over {2 << 20} bytes", download=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_fashion_mnist_is_fetched_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = gzip.compress(struct.pack(">HBBI", 0, 8, 1, 3) + bytes(3))
+    for name in _idx.FILES:
+        monkeypatch.setitem(_idx.MD5, name, hashlib.md5(body).hexdigest())
+    (tmp_path / _idx.FILES[1]).touch()
+    with serving(200, body, None, monkeypatch) as asked:
+        refused("fashion-mnist", tmp_path, f"{_idx.FILES[0]}.gz must be an idx file of bytes with 3 dimensions", download=True)
+        assert asked == [f"/kriz/{name}.gz" for name in _idx.FILES if name != _idx.FILES[1]]
+        monkeypatch.setitem(_idx.MD5, _idx.FILES[1], "0" * 32)
+        (tmp_path / _idx.FILES[1]).unlink()
+        refused("fashion-mnist", tmp_path, f"{_idx.FILES[1]}.gz must have the published MD5 0+; got", download=True)
+    assert not (tmp_path / f"{_idx.FILES[1]}.gz").exists()

@@ -15,7 +15,7 @@ from tiny_runs import assert_same, copied, random_images, without_clock
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from efcheck.errors import ArgumentError  # noqa: E402
-from efcheck.train import _eager, _general, _setup, checkpoint, loop, metrics  # noqa: E402
+from efcheck.train import _eager, _general, _setup, checkpoint, logs, loop, metrics  # noqa: E402
 from efcheck.train._blas import entries  # noqa: E402
 from efcheck.train._settings import Settings  # noqa: E402
 from efcheck.train._stop import Stopped, StopSign  # noqa: E402
@@ -258,7 +258,8 @@ def test_a_checkpoint_is_never_spoilt(tmp_path: Path, monkeypatch: pytest.Monkey
     state = loop.Keeper(tmp_path, 2.0).newest()[0]
     assert state is not None and state["step"] == 5
     assert all(torch.isfinite(value.double()).all() for value in state["model"].values())
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+    log = logs.read(tmp_path / "metrics.jsonl")
+    assert len(log.rows) == 1 and log.run["stopped"].startswith("stopped at step 6") and log.diverged == 2
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

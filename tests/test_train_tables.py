@@ -279,6 +279,14 @@ def test_without_a_run_there_is_one_line_and_exit_2(tmp_path: Path, capsys: pyte
     assert code == 2 and not out and err.count("\n") == 1 and "results" in err
 
 
+def test_the_papers_tables_without_a_run_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, first_line("sgdm", 32, model="resnet18", data="cifar100"), [row(1)])
+    found = collect(tmp_path)
+    absent = ["Table 4 (VGG19 on CIFAR-10): no run is there", "Table 2 (tuning of the learning rates): no run is there"]
+    assert found.missing == absent == found.to_json()["missing"]
+    assert "\n".join(absent) in called(capsys, "tables", tmp_path)[1]
+
+
 def test_a_manifest_names_what_is_missing_and_what_only_has_the_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

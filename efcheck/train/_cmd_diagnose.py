@@ -11,7 +11,7 @@ import click
 from efcheck.errors import EfcheckError, argument_error
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--column", multiple=True, metavar="NAME=COLUMN", help="Of a CSV: the column that is NAME; may be repeated.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the diagnosis there.")

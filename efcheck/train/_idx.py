@@ -12,9 +12,15 @@ import torch
 from torch import Tensor
 
 from efcheck.errors import EfcheckError
+from efcheck.train import _fetch
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 WHERE = "https://github.com/zalandoresearch/fashion-mnist, or Debian's package dataset-fashion-mnist"
+SITE = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
+MD5 = dict(zip(FILES, (
+    "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
+    "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310",
+), strict=True))  # fmt: skip
 CLASSES = 10
 _LIMIT = 1 << 28  # bytes a file may unpack to; the largest has 47 million
 
@@ -39,11 +45,25 @@ def read(folder: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return a, b, c, d
 
 
+def download(folder: Path) -> None:
+    """Fetch the files that are not there into `folder`, made if need be; each is checked by its published MD5.
+
+    Raises EfcheckError, one line, without a network, or if what comes is not what was published; no such file is left then.
+    """
+    for name in FILES:
+        if _there(folder, name) is None:
+            _fetch.fetch(f"{SITE}{name}.gz", folder / f"{name}.gz", MD5[name])
+
+
+def _there(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / f"{name}.gz", folder / name) if path.is_file()), None)
+
+
 def _file(folder: Path, name: str) -> Path:
-    for path in (folder / f"{name}.gz", folder / name):
-        if path.is_file():
-            return path
-    raise EfcheckError(f"{folder} must hold Fashion-MNIST; got no {name}.gz there. Get it from {WHERE}")
+    path = _there(folder, name)
+    if path is None:
+        raise EfcheckError(f"{folder} must hold Fashion-MNIST; got no {name}.gz there. Get it from {WHERE}, or pass --download")
+    return path
 
 
 def _array(path: Path, dimensions: int) -> np.ndarray:

@@ -22,7 +22,7 @@ def show(found: Tables, console: Console | None = None) -> None:
         _print(console, group.head, _main(group), group.remarks())
     for tuning in found.tunings:
         _print(console, f"{paper.label(tuning.run)}: learning rates", _rates(tuning), tuning.remarks())
-    for line in (*found.problems, *found.refused):
+    for line in (*found.missing, *found.problems, *found.refused):
         console.print(Text(line), soft_wrap=True)
 
 

@@ -47,7 +47,7 @@ def load(name: str, folder: str | Path, download: bool = False) -> Data:
     folder : path
         Has the official archive, or what is in it: see the reader of each.
     download : bool
-        Fetch what is missing, where there is a network; CIFAR only.
+        Fetch what is missing, where there is a network; not the JPEG copy, which is not published.
 
     Raises
     ------
@@ -57,14 +57,23 @@ def load(name: str, folder: str | Path, download: bool = False) -> Data:
     if name not in READERS:
         raise argument_error("data", f"be one of {', '.join(READERS)}", name)
     folder = Path(folder)
-    if download and name.startswith("cifar") and name != "cifar10-jpeg":
+    if download:
+        _download(name, folder)
+    if not folder.is_dir():
+        got = "a file" if folder.exists() else "nothing there"
+        raise EfcheckError(f"{folder} must be the folder that holds {name}; got {got}. {_WHERE[name]}")
+    return READERS[name](folder)
+
+
+def _download(name: str, folder: Path) -> None:
+    if name == "fashion-mnist":
+        from efcheck.train import _idx
+
+        _idx.download(folder)
+    elif name != "cifar10-jpeg":
         from efcheck.train import _cifar
 
         _cifar.download(name, folder)
-    if not folder.is_dir():
-        got = "a file" if folder.exists() else "nothing there"
-        raise EfcheckError(f"{folder} must be the folder that holds {name}; got {got}")
-    return READERS[name](folder)
 
 
 def _cifar10(folder: Path) -> Data:
@@ -94,3 +103,9 @@ def _jpeg(folder: Path) -> Data:
 READERS: dict[str, Callable[[Path], Data]] = {
     "cifar10": _cifar10, "cifar100": _cifar100, "fashion-mnist": _fashion, "cifar10-jpeg": _jpeg,
 }  # fmt: skip
+_WHERE = {
+    "cifar10": "Get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, or pass --download",
+    "cifar100": "Get cifar-100-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, or pass --download",
+    "fashion-mnist": "Get its four files from https://github.com/zalandoresearch/fashion-mnist, or pass --download",
+    "cifar10-jpeg": "It is no published data set: cifar10_jpeg.npz",
+}

@@ -229,7 +229,7 @@ def train(
     Stopped
         After SIGINT or SIGTERM, with the state saved.
     DivergedError
-        If the loss or a gradient is not finite; the last checkpoint is from before.
+        If the loss or a gradient is not finite; the last checkpoint is from before, and the log has "stopped".
     CheckpointError
         If a checkpoint cannot be read or written.
     """
@@ -239,12 +239,16 @@ def train(
             _resume(run, keeper, tell)
         tell(_setup.summary(run.header))
         metrics.write(out, run.header, run.rows)
-        while not run.finished:
-            _one_epoch(run, keeper, stop, progress)
-            if run.finished or keeper.affordable:
-                keeper.save(run.state())
-            metrics.write(out, run.header, run.rows)
-            progress(run.epoch - 1, run.steps, run.steps, run.rows[-1])
+        try:
+            while not run.finished:
+                _one_epoch(run, keeper, stop, progress)
+                if run.finished or keeper.affordable:
+                    keeper.save(run.state())
+                metrics.write(out, run.header, run.rows)
+                progress(run.epoch - 1, run.steps, run.steps, run.rows[-1])
+        except DivergedError as error:
+            metrics.write(out, {**run.header, "stopped": str(error)}, run.rows)
+            raise
         return run
 
 

@@ -166,6 +166,7 @@ class Tables:
 
     groups: list[Group]
     tunings: list[Tuning]
+    missing: list[str]  # of the paper's tables, the ones without a run
     problems: list[str]  # of files that count, or could
     refused: list[str]  # of files that are wrong, or contradict others: left out
 
@@ -174,7 +175,8 @@ class Tables:
         from efcheck.train._tables_json import group, tuning
 
         told = {"groups": [group(g) for g in self.groups], "tunings": [tuning(t) for t in self.tunings]}
-        return {"efcheck": __version__, **told, "problems": self.problems, "refused": self.refused}
+        lines = {"missing": self.missing, "problems": self.problems, "refused": self.refused}
+        return {"efcheck": __version__, **told, **lines}
 
 
 def collect(results: Path, manifest: Manifest | None = None) -> Tables:
@@ -190,9 +192,15 @@ def collect(results: Path, manifest: Manifest | None = None) -> Tables:
         logs, others = _of_manifest(logs, manifest)
         refused += others
     if not logs:
-        what = "training runs" if manifest is None else f"runs of {manifest.name}"
+        what, got = "training runs", "none"
+        if manifest is not None:
+            names = [run.name for run in manifest.runs()]
+            what, got = (
+                f"runs of {manifest.name}",
+                f"none of {len(names)}: {', '.join(names[:4])}{', ...' if names[4:] else ''}",
+            )
         first = f"; {len(refused)} files are refused: {refused[0]}" if refused else ""
-        raise EfcheckError(f"{results} must hold {what} (metrics.jsonl of `efcheck train`); got none{first}")
+        raise EfcheckError(f"{results} must hold {what} (metrics.jsonl of `efcheck train`); got {got}{first}")
     by_setting: dict[Any, list[Log]] = defaultdict(list)
     for log in logs:
         problems += log.problems()
@@ -204,7 +212,14 @@ def collect(results: Path, manifest: Manifest | None = None) -> Tables:
             tunings.append(_tuning(found, expected))
         else:
             groups.append(_group(found, expected, refused))
-    return Tables(groups, tunings, problems, refused)
+    return Tables(groups, tunings, [] if manifest is not None else _without_runs(groups, tunings), problems, refused)
+
+
+def _without_runs(groups: Sequence[Group], tunings: Sequence[Tuning]) -> list[str]:
+    """A line for each table of the paper that no run is for."""
+    there = [group.experiment for group in groups]
+    lines = [f"{e.tables} ({e.label}): no run is there" for e in paper.EXPERIMENTS if e not in there]
+    return lines if tunings else [*lines, "Table 2 (tuning of the learning rates): no run is there"]
 
 
 def _of_manifest(logs: Sequence[Log], manifest: Manifest) -> tuple[list[Log], list[str]]:
