@@ -304,7 +304,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         click.echo(error.format_message())
         code = 2
     except click.ClickException as error:
-        click.echo(f"efcheck: {error.format_message()}", err=True)
+        click.echo(f"efcheck: {' '.join(error.format_message().split())}", err=True)
         code = 2
     except EfcheckError as error:
         click.echo(f"efcheck: {error}", err=True)

@@ -93,9 +93,13 @@ def header(settings: Settings, data: Data, model: torch.nn.Module, optimizer: An
 def summary(head: Mapping[str, Any]) -> str:
     """The effective hyper-parameters in one line."""
     parts = [f"{key} {value}" for key, value in head["optimizer"].items() if key not in ("algorithm", "name")]
+    images, tests = head["images"]
+    data = f"{head['data_label']} ({images:,} images{', augmented' if head['augment'] else ''}; {tests:,} to test)"
+    dropout = f", dropout {head['dropout']:g}" if head["dropout"] else ""
+    drops = f"; lr / 10 after epochs {', '.join(f'{e:g}' for e in head['milestones'])}" if head["milestones"] else ""
     return (
-        f"{head['algorithm']} on {head['data_label']}, {head['model']} ({head['parameters']:,} parameters), "
-        f"batch {head['batch_size']}, seed {head['seed']}: {', '.join(parts)}"
+        f"{head['algorithm']} on {data}, {head['model']} ({head['parameters']:,} parameters{dropout}), batch {head['batch_size']}, "
+        f"{head['epochs']} epochs, seed {head['seed']}, {head['device']}, {head['precision']}: {', '.join(parts)}{drops}"
     )
 
 
