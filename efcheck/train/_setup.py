@@ -96,11 +96,10 @@ def summary(head: Mapping[str, Any]) -> str:
     images, tests = head["images"]
     data = f"{head['data_label']} ({images:,} images{', augmented' if head['augment'] else ''}; {tests:,} to test)"
     dropout = f", dropout {head['dropout']:g}" if head["dropout"] else ""
+    model = f"{head['model']} ({head['parameters']:,} parameters{dropout})"
+    run = f"batch {head['batch_size']}, {head['epochs']} epochs, seed {head['seed']}, {head['device']}, {head['precision']}"
     drops = f"; lr / 10 after epochs {', '.join(f'{e:g}' for e in head['milestones'])}" if head["milestones"] else ""
-    return (
-        f"{head['algorithm']} on {data}, {head['model']} ({head['parameters']:,} parameters{dropout}), batch {head['batch_size']}, "
-        f"{head['epochs']} epochs, seed {head['seed']}, {head['device']}, {head['precision']}: {', '.join(parts)}{drops}"
-    )
+    return f"{head['algorithm']} on {data}, {model}, {run}: {', '.join(parts)}{drops}"
 
 
 def hardware(device: str) -> str:
