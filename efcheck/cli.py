@@ -157,7 +157,11 @@ def figures(names: tuple[str, ...], out: Path, results: Path | None, list_them: 
                 script = content.load(scripts[name])
                 from_runs = results is not None and "results" in inspect.signature(script.compute).parameters
                 written = script.main(["--out", str(out), *(["--results", str(results)] if from_runs else [])])
-        except SystemExit:  # told in one line
+        except EfcheckError as error:
+            click.echo(f"{name}: {error}", err=True)
+            failed = True
+            continue
+        except SystemExit:  # the script has told it
             failed = True
             continue
         click.echo(f"{name}: {', '.join(str(path) for path in written)}")
