@@ -20,22 +20,6 @@ torch = pytest.importorskip("torch")
 from efcheck.errors import ArgumentError  # noqa: E402
 from efcheck.train import _cifar, _pickled, data  # noqa: E402
 
-
-@pytest.fixture(params=["cifar10", "cifar100"])
-def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Source:
-    return Source(request.param, monkeypatch)
-
-
-@pytest.fixture
-def cifar10(monkeypatch: pytest.MonkeyPatch) -> Source:
-    return Source("cifar10", monkeypatch)
-
-
-@pytest.fixture
-def cifar100(monkeypatch: pytest.MonkeyPatch) -> Source:
-    return Source("cifar100", monkeypatch)
-
-
 # --- what is read
 
 

@@ -21,17 +21,6 @@ torch = pytest.importorskip("torch")
 
 from efcheck.train import _cifar, _idx, data  # noqa: E402
 
-
-@pytest.fixture(params=["cifar10", "cifar100"])
-def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Source:
-    return Source(request.param, monkeypatch)
-
-
-@pytest.fixture
-def cifar10(monkeypatch: pytest.MonkeyPatch) -> Source:
-    return Source("cifar10", monkeypatch)
-
-
 # --- downloads
 
 

@@ -13,11 +13,6 @@ from tiny_cifar import Source, array, batch, refused, text
 torch = pytest.importorskip("torch")
 
 
-@pytest.fixture
-def cifar10(monkeypatch: pytest.MonkeyPatch) -> Source:
-    return Source("cifar10", monkeypatch)
-
-
 def makes(mark: Path) -> bytes:
     """The argument of a mkdir, as a unicode string."""
     path = str(mark).encode()
