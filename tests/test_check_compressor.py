@@ -280,3 +280,8 @@ def test_global_generators_are_as_before():
     before = np.random.get_state()[1].tobytes()  # noqa: NPY002
     check_compressor(PLANTED["seeds the global generator"][0], dims=(2,))
     assert np.random.get_state()[1].tobytes() == before  # noqa: NPY002
+
+
+def test_the_tightest_d_is_told_also_where_nothing_is_lost_in_the_first():
+    found = check_named("contraction", TopK(1), delta=0.01, dims=(1, 100))
+    assert found.outcome == "passed" and found.detail.endswith("at d = 100")
