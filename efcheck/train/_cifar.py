@@ -112,6 +112,11 @@ def _find_or_none(layout: Layout, folder: Path) -> tuple[Form, Path] | None:
     return None
 
 
+def where(layout: Layout) -> str:
+    """How to get it."""
+    return f"Get {layout.binary.archive} from {SITE}cifar.html, or pass --download"
+
+
 def _find(layout: Layout, folder: Path) -> tuple[Form, Path]:
     if found := _find_or_none(layout, folder):
         return found
@@ -121,7 +126,7 @@ def _find(layout: Layout, folder: Path) -> tuple[Form, Path]:
             have = [(inside / file).is_file() for file in form.files]
             if any(have):
                 told = f"{inside} must hold all of {layout.title}; got no {form.files[have.index(False)]} there"
-    raise EfcheckError(f"{told}. Get {layout.binary.archive} from {SITE}cifar.html, or pass --download")
+    raise EfcheckError(f"{told}. {where(layout)}")
 
 
 def _files(form: Form, place: Path) -> Iterator[tuple[int, str, IO[bytes], int]]:

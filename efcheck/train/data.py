@@ -61,7 +61,7 @@ def load(name: str, folder: str | Path, download: bool = False) -> Data:
         _download(name, folder)
     if not folder.is_dir():
         got = "a file" if folder.exists() else "nothing there"
-        raise EfcheckError(f"{folder} must be the folder that holds {name}; got {got}. {_WHERE[name]}")
+        raise EfcheckError(f"{folder} must be the folder that holds {name}; got {got}. {_where(name)}")
     return READERS[name](folder)
 
 
@@ -74,6 +74,17 @@ def _download(name: str, folder: Path) -> None:
         from efcheck.train import _cifar
 
         _cifar.download(name, folder)
+
+
+def _where(name: str) -> str:
+    """How to get a data set."""
+    from efcheck.train import _cifar, _idx, _jpeg
+
+    if name in _cifar.LAYOUTS:
+        return _cifar.where(_cifar.LAYOUTS[name])
+    return (
+        f"Get its files from {_idx.WHERE}, or pass --download" if name == "fashion-mnist" else f"{_jpeg.FILE} is not published"
+    )
 
 
 def _cifar10(folder: Path) -> Data:
@@ -103,9 +114,3 @@ def _jpeg(folder: Path) -> Data:
 READERS: dict[str, Callable[[Path], Data]] = {
     "cifar10": _cifar10, "cifar100": _cifar100, "fashion-mnist": _fashion, "cifar10-jpeg": _jpeg,
 }  # fmt: skip
-_WHERE = {
-    "cifar10": "Get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, or pass --download",
-    "cifar100": "Get cifar-100-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, or pass --download",
-    "fashion-mnist": "Get its four files from https://github.com/zalandoresearch/fashion-mnist, or pass --download",
-    "cifar10-jpeg": "It is no published data set: cifar10_jpeg.npz",
-}
