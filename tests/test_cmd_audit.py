@@ -128,10 +128,10 @@ def test_an_interrupted_audit_exits_130_at_once_with_one_line_and_no_json(tmp_pa
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     try:
         waited_from = time.monotonic()
-        while len(list(tmp_path.glob("*.started"))) < jobs and time.monotonic() < waited_from + 30:
+        while len(list(tmp_path.glob("*.started"))) < jobs and time.monotonic() < waited_from + 60:
             time.sleep(0.05)
         (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)  # the checks sleep for 100 s
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -185,7 +185,8 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 def words(text: str) -> list[str]:
-    """Its lines without what differs from machine to machine: widths, seconds, and how much was done in them."""
+    """Its lines without what differs from machine to machine: widths, seconds, how much was done in them, slow calls."""
+    text = re.sub(r"^note: a call takes .*? there$", "", text, flags=re.MULTILINE | re.DOTALL)
     lines = [" ".join(re.sub(r"[0-9]+ cases, [0-9.]+ s", "N cases, S s", line).split()) for line in text.splitlines()]
     return [line for line in lines if line]
 
