@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import in_process
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +32,7 @@ TRUE = "return Evidence('exact', 'proved', 'by hand')"
 FALSE = "return Evidence('exact', 'refuted', 'by hand')"
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
+def refused(done: subprocess.CompletedProcess[str] | in_process.Done) -> str:
     assert done.returncode == 2 and done.stdout == "", done
     assert done.stderr.startswith("efcheck: ") and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
     return done.stderr
@@ -71,12 +72,12 @@ def test_audit_only_counterexample_2_exits_0_with_all_its_claims(tmp_path: Path)
     ids=["path", "id", "json-folder", "json-is-a-folder", "json-is-a-claim-file", "option", "jobs", "seed", "no-claims"],
 )
 def test_audit_refuses_bad_input_in_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
-    assert says in refused(efcheck("audit", *arguments, cwd=tmp_path))
+    assert says in refused(in_process.efcheck("audit", *arguments, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_command_is_refused_in_one_line() -> None:
-    assert "nonsense" in refused(efcheck("nonsense"))
+    assert "nonsense" in refused(in_process.efcheck("nonsense"))
 
 
 def test_audit_of_a_strangers_folder_exits_1_and_names_the_claim_that_differs(tmp_path: Path) -> None:

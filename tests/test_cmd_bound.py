@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from in_process import efcheck
 from rich.console import Console
-from test_cmd_audit import efcheck, refused
+from test_cmd_audit import refused
 
 from efcheck import bounds, show
 from efcheck.cli import cli

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import in_process
 import pytest
 
 from efcheck.checks import CHECKS
@@ -135,7 +136,7 @@ def test_a_function_without_arguments_is_a_factory(folder: Path) -> None:
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(folder: Path, arguments: tuple[str, ...], words: str) -> None:
-    done = check(*arguments, cwd=folder)
+    done = in_process.efcheck("check", *arguments, cwd=folder)
     assert done.returncode == 2 and done.stdout == "" and words in done.stderr
     assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
 
@@ -164,9 +165,9 @@ def test_a_communication_hook_runs_in_two_processes(folder: Path) -> None:
 
 def test_what_is_declared_of_an_optimizer_reaches_its_check() -> None:
     pytest.importorskip("torch")
-    here, after = Path(__file__).parent, "planted.optimizers:MomentumAfter"
-    assert "momentum = 0.5: after the compressor" in " ".join(check(after, cwd=here).stdout.split())
-    done = check(after, "--momentum", "before", cwd=here)
+    after = "planted.optimizers:MomentumAfter"
+    assert "momentum = 0.5: after the compressor" in " ".join(in_process.efcheck("check", after).stdout.split())
+    done = in_process.efcheck("check", after, "--momentum", "before")
     assert done.returncode == 1 and "declared is before" in " ".join(done.stdout.split())
 
 

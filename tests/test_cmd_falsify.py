@@ -8,21 +8,15 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from in_process import efcheck
 
 from efcheck import bounds, cli
 from efcheck.evidence import recheck
 from efcheck.evidence._falsify_target import READINGS
 
 
-def command(capsys, *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["falsify", *arguments])
-    captured = capsys.readouterr()
-    return stopped.value.code, captured.out, captured.err
-
-
-def test_the_command_writes_the_instance_and_its_script(capsys, tmp_path):
-    code, out, err = command(capsys, "remark-6-sgd", "--out", str(tmp_path / "new" / "folder"))
+def test_the_command_writes_the_instance_and_its_script(tmp_path):
+    code, out, err = efcheck("falsify", "remark-6-sgd", "--out", str(tmp_path / "new" / "folder"))
     written = tmp_path / "new" / "folder"
     assert (code, err) == (0, "") and out.startswith("refuted: remark-6-sgd")
     assert sorted(p.name for p in written.iterdir()) == ["remark-6-sgd.json", "remark-6-sgd.py"]
@@ -31,26 +25,26 @@ def test_the_command_writes_the_instance_and_its_script(capsys, tmp_path):
     assert alone.returncode == 0 and b"left/right (both squared) = 4" in alone.stdout
 
 
-def test_the_command_exits_1_and_writes_nothing_where_a_bound_holds(capsys, tmp_path):
-    code, out, err = command(capsys, "lemma-3", "--form", "sharp", "--by", "families", "--out", str(tmp_path))
+def test_the_command_exits_1_and_writes_nothing_where_a_bound_holds(tmp_path):
+    code, out, err = efcheck("falsify", "lemma-3", "--form", "sharp", "--by", "families", "--out", str(tmp_path))
     assert (code, err) == (1, "") and "largest left side over right side 1.000000" in out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_a_bound_is_not_exceeded_its_other_readings_are_named(capsys):
-    code, out, _ = command(capsys, "theorem-3", "--by", "families")
+def test_where_a_bound_is_not_exceeded_its_other_readings_are_named():
+    code, out, _ = efcheck("falsify", "theorem-3", "--by", "families")
     assert code == 1 and "another reading: theorem-3-average, the sum over T + 1 points divided by T" in out
 
 
-def test_a_folder_in_the_place_of_a_file_is_seen_before_the_search(capsys, tmp_path, monkeypatch):
+def test_a_folder_in_the_place_of_a_file_is_seen_before_the_search(tmp_path, monkeypatch):
     (tmp_path / "remark-6.py").mkdir()
     monkeypatch.setattr("efcheck.evidence.falsify", None)
-    code, out, err = command(capsys, "remark-6", "--out", str(tmp_path))
+    code, out, err = efcheck("falsify", "remark-6", "--out", str(tmp_path))
     assert (code, out) == (2, "") and "remark-6.py must be a file" in err and err.count("\n") == 1
 
 
-def test_a_script_of_squares_says_so(capsys, tmp_path):
-    code, _, _ = command(capsys, "remark-6", "--out", str(tmp_path))
+def test_a_script_of_squares_says_so(tmp_path):
+    code, _, _ = efcheck("falsify", "remark-6", "--out", str(tmp_path))
     alone = subprocess.run([sys.executable, "-I", str(tmp_path / "remark-6.py")], capture_output=True, text=True, check=False)
     assert code == alone.returncode == 0
     assert alone.stdout.count("(both squared)") == 3
@@ -73,26 +67,26 @@ def test_a_script_of_squares_says_so(capsys, tmp_path):
         (["lemma-3", "--out", "/dev/null"], "must be a folder"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_2(capsys, arguments, message):
-    code, out, err = command(capsys, *arguments)
+def test_wrong_usage_is_one_line_and_exit_2(arguments, message):
+    code, out, err = efcheck("falsify", *arguments)
     assert (code, out) == (2, "") and message in err and err.count("\n") == 1
 
 
-def test_an_interrupt_leaves_files_whole(capsys, tmp_path, monkeypatch):
+def test_an_interrupt_leaves_files_whole(tmp_path, monkeypatch):
     (tmp_path / "lemma-3.json").write_text("old")
     monkeypatch.setattr("efcheck.evidence._falsify_search.scans", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    code, _, err = command(capsys, "lemma-3", "--out", str(tmp_path))
+    code, _, err = efcheck("falsify", "lemma-3", "--out", str(tmp_path))
     assert code == 130 and "whole" in err
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("lemma-3.json", "old")]
 
 
-def test_a_bound_with_readings_says_which_one_it_took(capsys):
-    code, out, _ = command(capsys, "remark-5-unbiased", "--by", "families")
+def test_a_bound_with_readings_says_which_one_it_took():
+    code, out, _ = efcheck("falsify", "remark-5-unbiased", "--by", "families")
     assert code == 1 and "read as: for C = U/k alone" in out and "another reading: remark-5, for every C" in out
 
 
-def test_the_list_names_every_bound_and_reading(capsys):
-    code, out, _ = command(capsys, "--list")
+def test_the_list_names_every_bound_and_reading():
+    code, out, _ = efcheck("falsify", "--list")
     assert code == 0 and out.split() == list(dict.fromkeys([*bounds.BOUNDS, *READINGS]))
 
 

@@ -23,7 +23,8 @@ from tiny_runs import assert_same, metrics_of, write_idx
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
-from efcheck import cli  # noqa: E402
+from in_process import efcheck  # noqa: E402
+
 from efcheck.train import checkpoint  # noqa: E402
 
 JPEG = Path(os.environ.get("EFCHECK_CIFAR10_JPEG", "/nowhere"))
@@ -38,14 +39,6 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def words(images: Path, out: Path, *more: str) -> list[str]:
     places = ["--data-dir", str(images), "--out", str(out)]
     return ["train", "--data", "fashion-mnist", "--model", "cnn", *places, *TRAINING, *more]
-
-
-def called(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command, in this process."""
-    with pytest.raises(SystemExit) as done:
-        cli.main(list(arguments))
-    out, err = capsys.readouterr()
-    return int(done.value.code or 0), out, err
 
 
 @contextlib.contextmanager
@@ -81,9 +74,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "out"
-    with pytest.raises(SystemExit) as done:
-        cli.main(words(images, out))
-    assert done.value.code in (0, None)
+    assert efcheck(*words(images, out)).returncode == 0
     return out
 
 
@@ -121,7 +112,7 @@ def test_a_run_killed_twice_ends_in_the_same_bits(images: Path, undisturbed: Pat
             time.sleep(delays.uniform(0, 0.2))
             assert kill(process), process.communicate()
         steps.append(newest_step(out))
-    done = subprocess.run([sys.executable, "-m", "efcheck", *words(images, out, "--resume")], capture_output=True, text=True)
+    done = efcheck(*words(images, out, "--resume"))
     assert done.returncode == 0, done.stderr
     assert resumed_from(done.stdout) == steps[1] > steps[0] > 0
     assert_same_run(out, undisturbed)
@@ -129,7 +120,7 @@ def test_a_run_killed_twice_ends_in_the_same_bits(images: Path, undisturbed: Pat
 
 @pytest.mark.slow
 def test_a_run_killed_at_any_of_twenty_random_moments_ends_in_the_same_bits(
-    images: Path, undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    images: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     """Moments over the whole life of the process: a fourth before the first checkpoint, the others after it."""
     chosen, steps, total = random.Random(20), [], newest_step(undisturbed)
@@ -154,7 +145,7 @@ def test_a_run_killed_at_any_of_twenty_random_moments_ends_in_the_same_bits(
                     break
         else:
             pytest.fail("the run always ended before it was killed")
-        code, output, error = called(capsys, *words(images, out, "--resume"))
+        code, output, error = efcheck(*words(images, out, "--resume"))
         assert code == 0, error
         steps.append(resumed_from(output))
         assert_same_run(out, undisturbed)
@@ -166,9 +157,7 @@ def test_a_run_killed_at_any_of_twenty_random_moments_ends_in_the_same_bits(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_go_on(
-    images: Path, undisturbed: Path, tmp_path: Path, signum: signal.Signals, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_signal_saves_and_says_how_to_go_on(images: Path, undisturbed: Path, tmp_path: Path, signum: signal.Signals) -> None:
     out = tmp_path / "out with a space"
     with started(*words(images, out)) as process:
         wait_for(out / "last.pt", process)
@@ -181,7 +170,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert head == f"efcheck: stopped by {signum.name}; the state is saved. "
     import shlex
 
-    code, output, error = called(capsys, *shlex.split(command))
+    code, output, error = efcheck(*shlex.split(command))
     assert code == 0 and resumed_from(output) > 0, error
     assert_same_run(out, undisturbed)
 
@@ -189,21 +178,19 @@ def test_a_signal_saves_and_says_how_to_go_on(
 # --- what a person sees
 
 
-def test_in_a_pipe_there_are_only_the_lines(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, output, error = called(capsys, *words(images, tmp_path / "out", "--epochs", "1"))
+def test_in_a_pipe_there_are_only_the_lines(images: Path, tmp_path: Path) -> None:
+    code, output, error = efcheck(*words(images, tmp_path / "out", "--epochs", "1"))
     assert (code, error) == (0, "")
     first, last = output.splitlines()
     assert first.startswith("ef-signsgd on ") and "weight_decay 0.0005" in first
     assert last.startswith("1 epochs in ") and last.endswith("metrics.jsonl")
 
 
-def test_a_finished_run_gone_on_with_does_nothing_more(
-    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_finished_run_gone_on_with_does_nothing_more(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert called(capsys, *words(images, out, "--epochs", "1"))[0] == 0
+    assert efcheck(*words(images, out, "--epochs", "1"))[0] == 0
     before = (out / "last.pt").read_bytes(), (out / "metrics.jsonl").read_bytes()
-    code, output, _ = called(capsys, *words(images, out, "--epochs", "1", "--resume"))
+    code, output, _ = efcheck(*words(images, out, "--epochs", "1", "--resume"))
     assert code == 0 and "resumed from step 50" in output
     assert ((out / "last.pt").read_bytes(), (out / "metrics.jsonl").read_bytes()) == before
 
@@ -219,96 +206,88 @@ def test_a_first_line_describes_the_run(images: Path, undisturbed: Path) -> None
 # --- refusals
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
+def refused(*arguments: str, code: int = 2) -> str:
     """The one line of a command that is refused."""
-    got, _, error = called(capsys, *arguments)
+    got, _, error = efcheck(*arguments)
     assert got == code and error.startswith("efcheck: ") and error.count("\n") == 1, (got, error)
     return error
 
 
-def test_a_folder_with_a_run_is_refused_without_resume(
-    undisturbed: Path, images: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_with_a_run_is_refused_without_resume(undisturbed: Path, images: Path) -> None:
     before = {p: p.read_bytes() for p in undisturbed.iterdir()}
-    assert "Pass --resume, or another --out." in refused(capsys, *words(images, undisturbed))
+    assert "Pass --resume, or another --out." in refused(*words(images, undisturbed))
     assert {p: p.read_bytes() for p in undisturbed.iterdir()} == before
 
 
-def test_other_settings_are_refused_by_name(undisturbed: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_settings_are_refused_by_name(undisturbed: Path, images: Path) -> None:
     before = {p: p.read_bytes() for p in undisturbed.iterdir()}
-    line = refused(capsys, *words(images, undisturbed, "--resume", "--lr", "0.5", "--seed", "1"))
+    line = refused(*words(images, undisturbed, "--resume", "--lr", "0.5", "--seed", "1"))
     assert "`--lr` must be 0.01, as in the run to go on with; got 0.5" in line
     assert {p: p.read_bytes() for p in undisturbed.iterdir()} == before
 
 
-def test_nothing_to_resume_starts_anew(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, output, _ = called(capsys, *words(images, tmp_path / "new", "--resume", "--epochs", "1"))
+def test_nothing_to_resume_starts_anew(images: Path, tmp_path: Path) -> None:
+    code, output, _ = efcheck(*words(images, tmp_path / "new", "--resume", "--epochs", "1"))
     assert code == 0 and output.startswith("nothing to resume in ")
 
 
-def test_results_without_a_checkpoint_are_not_overwritten(
-    undisturbed: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_results_without_a_checkpoint_are_not_overwritten(undisturbed: Path, images: Path, tmp_path: Path) -> None:
     shutil.copy(undisturbed / "metrics.jsonl", tmp_path / "metrics.jsonl")
-    assert "has 10 epochs but there is no checkpoint" in refused(capsys, *words(images, tmp_path, "--resume"))
+    assert "has 10 epochs but there is no checkpoint" in refused(*words(images, tmp_path, "--resume"))
     assert (tmp_path / "metrics.jsonl").read_bytes() == (undisturbed / "metrics.jsonl").read_bytes()
 
 
-def test_a_damaged_checkpoint_is_told_and_the_previous_one_used(
-    undisturbed: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_checkpoint_is_told_and_the_previous_one_used(undisturbed: Path, images: Path, tmp_path: Path) -> None:
     out = shutil.copytree(undisturbed, tmp_path / "out")
     whole, step = (out / "last.pt").read_bytes(), checkpoint.read(out / "previous.pt")["step"]
     (out / "last.pt").write_bytes(whole[: len(whole) // 2])
-    code, output, _ = called(capsys, *words(images, out, "--resume"))
+    code, output, _ = efcheck(*words(images, out, "--resume"))
     assert code == 0
     assert "last.pt is damaged" in output.splitlines()[0] and "the previous checkpoint is used" in output.splitlines()[0]
     assert resumed_from(output) == step > 0  # 500 where the test of the last epoch was saved midway
     assert_same_run(out, undisturbed)
 
 
-def test_two_damaged_checkpoints_are_refused_and_nothing_is_touched(
-    undisturbed: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_damaged_checkpoints_are_refused_and_nothing_is_touched(undisturbed: Path, images: Path, tmp_path: Path) -> None:
     out = shutil.copytree(undisturbed, tmp_path / "out")
     for name in ("last.pt", "previous.pt"):
         data = bytearray((out / name).read_bytes())
         data[len(data) // 3] ^= 4
         (out / name).write_bytes(data)
     before = {p: p.read_bytes() for p in out.iterdir()}
-    assert "no checkpoint to go on from" in refused(capsys, *words(images, out, "--resume"))
+    assert "no checkpoint to go on from" in refused(*words(images, out, "--resume"))
     assert {p: p.read_bytes() for p in out.iterdir()} == before
 
 
-def test_two_processes_do_not_share_a_folder(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_processes_do_not_share_a_folder(images: Path, tmp_path: Path) -> None:
     tmp_path.joinpath("out").mkdir()
     with checkpoint.only_one_run(tmp_path / "out"):
-        assert "no other run is writing to" in refused(capsys, *words(images, tmp_path / "out"))
+        assert "no other run is writing to" in refused(*words(images, tmp_path / "out"))
 
 
 def test_a_limit_on_the_size_of_files_is_one_line_and_leaves_the_files_whole(
-    images: Path, undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    images: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert called(capsys, *words(images, out, "--epochs", "1"))[0] == 0
+    assert efcheck(*words(images, out, "--epochs", "1"))[0] == 0
     shutil.rmtree(out)
     with started(*words(images, out)) as process:
         wait_for(out / "last.pt", process)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, 1000))
         _, error = process.communicate(timeout=60)
     assert process.returncode == 2 and error.count("\n") == 1 and "File too large" in error
-    assert called(capsys, *words(images, out, "--resume"))[0] == 0
+    assert efcheck(*words(images, out, "--resume"))[0] == 0
     assert_same_run(out, undisturbed)
 
 
-def test_a_run_that_diverges_says_where(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(capsys, *words(images, tmp_path / "out", "--lr", "1e30", "--algorithm", "sgdm"), code=1)
+def test_a_run_that_diverges_says_where(images: Path, tmp_path: Path) -> None:
+    line = refused(*words(images, tmp_path / "out", "--lr", "1e30", "--algorithm", "sgdm"), code=1)
     assert "stopped at step " in line and "not finite" in line
 
 
-def test_a_last_step_that_ruins_the_weights_is_told(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_last_step_that_ruins_the_weights_is_told(images: Path, tmp_path: Path) -> None:
     more = ("--lr", "3e38", "--algorithm", "sgdm", "--epochs", "1", "--batch-size", "200")
-    line = refused(capsys, *words(images, tmp_path / "out", *more), code=1)  # the weights are finite, what they give is not
+    line = refused(*words(images, tmp_path / "out", *more), code=1)  # the weights are finite, what they give is not
     assert line == "efcheck: the test loss after epoch 1 is not finite. A smaller --lr may help\n"
 
 
@@ -321,10 +300,8 @@ def test_a_reader_that_goes_away_does_not_stop_the_run(images: Path, tmp_path: P
     assert len(metrics_of(tmp_path / "out")) == 2
 
 
-def test_graphs_are_the_same_run_where_there_is_no_gpu(
-    images: Path, undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert called(capsys, *words(images, tmp_path / "out", "--graphs"))[0] == 0
+def test_graphs_are_the_same_run_where_there_is_no_gpu(images: Path, undisturbed: Path, tmp_path: Path) -> None:
+    assert efcheck(*words(images, tmp_path / "out", "--graphs"))[0] == 0
     states = [checkpoint.read(out / "last.pt")["model"] for out in (tmp_path / "out", undisturbed)]
     assert_same(*states)
     assert metrics_of(tmp_path / "out")[1:] == metrics_of(undisturbed)[1:]
@@ -349,35 +326,31 @@ def test_graphs_are_the_same_run_where_there_is_no_gpu(
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_bad_options_are_one_line(
-    images: Path, tmp_path: Path, more: list[str], expected: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert expected in refused(capsys, *words(images, tmp_path / "out", *more))
+def test_bad_options_are_one_line(images: Path, tmp_path: Path, more: list[str], expected: str) -> None:
+    assert expected in refused(*words(images, tmp_path / "out", *more))
     assert not (tmp_path / "out" / "last.pt").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_one_line(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(capsys, *words(images, tmp_path, "--device", "cuda"))
+def test_a_gpu_that_is_not_there_is_one_line(images: Path, tmp_path: Path) -> None:
+    line = refused(*words(images, tmp_path, "--device", "cuda"))
     assert "`--device` must be cpu, or cuda where torch sees a GPU" in line
 
 
-def test_a_wrong_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_folder_is_one_line(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        refused(capsys, *words(folder, tmp_path / "out"))
+        refused(*words(folder, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_truncated_file_of_images_is_one_line(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_truncated_file_of_images_is_one_line(images: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(images, tmp_path / "images")
     path = copy / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-5000])
-    assert "train-images" in refused(capsys, *words(copy, tmp_path / "out"))
+    assert "train-images" in refused(*words(copy, tmp_path / "out"))
 
 
-def test_an_archive_with_another_checksum_is_one_line_and_its_pickles_are_not_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_archive_with_another_checksum_is_one_line_and_its_pickles_are_not_run(tmp_path: Path) -> None:
     class Malicious:
         def __reduce__(self) -> Any:
             return os.mkdir, (str(tmp_path / "executed"),)
@@ -387,9 +360,9 @@ def test_an_archive_with_another_checksum_is_one_line_and_its_pickles_are_not_ru
     for name in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch", "batches.meta"):
         (folder / name).write_bytes(pickle.dumps(Malicious()))
     arguments = ["train", "--data", "cifar10", "--data-dir", str(tmp_path), "--model", "cnn", "--algorithm", "sgdm"]
-    refused(capsys, *arguments, "--out", str(tmp_path / "out"))
+    refused(*arguments, "--out", str(tmp_path / "out"))
     with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
         archive.add(folder, "cifar-10-batches-py")
     shutil.rmtree(folder)
-    refused(capsys, *arguments, "--out", str(tmp_path / "out"))
+    refused(*arguments, "--out", str(tmp_path / "out"))
     assert not (tmp_path / "executed").exists() and not (tmp_path / "out").exists()

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cmd_audit import efcheck, refused
+from in_process import efcheck
+from test_cmd_audit import refused
 
 from efcheck.bounds import LEMMA_3, THEOREM_2
 

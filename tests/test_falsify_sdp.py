@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 import sympy as sp
+from in_process import efcheck
 
 pytest.importorskip("PEPit")
 pytest.importorskip("clarabel")
 
-from efcheck import bounds, cli
+from efcheck import bounds
 from efcheck.errors import ArgumentError
 from efcheck.evidence import _falsify_sdp as sdp
 from efcheck.evidence import falsify, recheck
@@ -303,17 +304,10 @@ def test_every_other_bound_has_one() -> None:
 # -- the command -----------------------------------------------------------------------------------------------------
 
 
-def command(capsys: Any, *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["falsify", *arguments])
-    captured = capsys.readouterr()
-    return int(str(stopped.value.code)), captured.out, captured.err
-
-
 @pytest.mark.usefixtures("short")
-def test_the_command_writes_what_the_programs_find(capsys: Any, tmp_path: Path) -> None:
-    code, out, err = command(
-        capsys, "lemma-3", "--by", "programs", "--form", "sharp", "--scale", "0.99", "--out", str(tmp_path)
+def test_the_command_writes_what_the_programs_find(tmp_path: Path) -> None:
+    code, out, err = efcheck(
+        "falsify", "lemma-3", "--by", "programs", "--form", "sharp", "--scale", "0.99", "--out", str(tmp_path)
     )
     assert (code, err) == (0, "") and out.startswith("refuted: lemma-3 sharp times 99/100")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["lemma-3.json", "lemma-3.py"]
@@ -324,8 +318,8 @@ def test_the_command_writes_what_the_programs_find(capsys: Any, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("short")
-def test_the_command_exits_1_where_no_ratio_is_above_1(capsys: Any, tmp_path: Path) -> None:
-    code, out, err = command(capsys, "lemma-3", "--by", "programs", "--form", "sharp", "--out", str(tmp_path))
+def test_the_command_exits_1_where_no_ratio_is_above_1(tmp_path: Path) -> None:
+    code, out, err = efcheck("falsify", "lemma-3", "--by", "programs", "--form", "sharp", "--out", str(tmp_path))
     assert (code, err, list(tmp_path.iterdir())) == (1, "", []) and "No proof for other T" in out
 
 
@@ -338,12 +332,12 @@ def test_the_command_exits_1_where_no_ratio_is_above_1(capsys: Any, tmp_path: Pa
         (["lemma-3", "--by", "programs", "--minutes", "0"], "`minutes` must be"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_2(capsys: Any, arguments: list[str], message: str) -> None:
-    code, out, err = command(capsys, *arguments)
+def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str], message: str) -> None:
+    code, out, err = efcheck("falsify", *arguments)
     assert (code, out) == (2, "") and message in err and err.count("\n") == 1
 
 
-def test_without_the_solver_it_is_one_line_that_names_the_extra(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_solver_it_is_one_line_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "clarabel", None)
-    code, _, err = command(capsys, "lemma-3", "--by", "programs")
+    code, _, err = efcheck("falsify", "lemma-3", "--by", "programs")
     assert code == 2 and "Install efcheck[worst-case]" in err and err.count("\n") == 1

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from in_process import efcheck
 from tiny_logs import first_line, row, write
 
 pytest.importorskip("torch", reason="needs the extra train")
@@ -18,7 +19,6 @@ pytest.importorskip("torch", reason="needs the extra train")
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from efcheck import cli
 from efcheck.errors import EfcheckError
 from efcheck.train import _diagnose_show as picture
 from efcheck.train.diagnose import Diagnosis, diagnose
@@ -28,11 +28,9 @@ EF = {"algorithm": "ef-signsgd", "compressor": "ScaledSign(zero=1)", "feedback":
       "weight_decay": 5e-4, "weight_decay_at": "coupled", "granularity": "tensor"}  # fmt: skip
 
 
-def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as done:
-        cli.main([str(word) for word in arguments])
-    out, err = capsys.readouterr()
-    return int(done.value.code or 0), " ".join(out.split()), err
+def called(*arguments: object) -> tuple[int, str, str]:
+    code, out, err = efcheck(*arguments)
+    return code, " ".join(out.split()), err
 
 
 def table(path: Path, **columns: Sequence[float]) -> Path:
@@ -77,10 +75,10 @@ def test_lemma_3_is_compared_as_by_hand_and_holds_for_a_run_that_is_what_it_says
     assert found["sharp"].least_ratio < found["printed"].least_ratio
 
 
-def test_a_memory_above_lemma_3_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = called(capsys, "diagnose", table(tmp_path / "right.csv", **simulated()))
+def test_a_memory_above_lemma_3_is_warned_of(tmp_path: Path) -> None:
+    code, out, _ = called("diagnose", table(tmp_path / "right.csv", **simulated()))
     assert code == 0 and "is above Lemma 3" not in out
-    code, out, _ = called(capsys, "diagnose", table(tmp_path / "wrong.csv", **simulated(worse=100)))
+    code, out, _ = called("diagnose", table(tmp_path / "wrong.csv", **simulated(worse=100)))
     assert code == 1 and "||e|| is above Lemma 3's printed bound" in out and "||e|| is above Lemma 3's sharp bound" in out
 
 
@@ -248,35 +246,31 @@ GOOD = "step,e_norm,lr\n1,0.5,0.1\n2,0.6,0.1\n"
         ("step,lr\n1,\0\n", [], "cannot be read"),
     ],
 )
-def test_a_wrong_csv_or_option_is_one_line_and_exit_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, more: list[str], words: str
-) -> None:
+def test_a_wrong_csv_or_option_is_one_line_and_exit_2(tmp_path: Path, text: str, more: list[str], words: str) -> None:
     path = tmp_path / "log.csv"
     path.write_text(text)
     if words == "cannot be read":
         path.write_bytes(b"\xff\xfes\x00")
-    code, out, err = called(capsys, "diagnose", path, *more)
+    code, out, err = called("diagnose", path, *more)
     assert code == 2 and not out and err.count("\n") == 1 and words in err
 
 
-def test_columns_are_found_by_the_name_that_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_columns_are_found_by_the_name_that_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfepoch, memory ,note\r\n1,0.5,\xc3\xa4\r\n\r\n2,,b\r\n3,0.7\r\n")
     trace = read(tmp_path / "a.csv", {"e_norm": "memory"})
     assert trace.by_epoch and trace.columns["step"].tolist() == [1, 2, 3]
     np.testing.assert_array_equal(trace.columns["e_norm"], [0.5, np.nan, 0.7])
-    assert called(capsys, "diagnose", tmp_path / "a.csv", "--column", "e_norm=memory")[0] == 0
+    assert called("diagnose", tmp_path / "a.csv", "--column", "e_norm=memory")[0] == 0
 
 
-def test_a_log_of_ours_is_read_from_its_folder_and_its_flaws_are_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_log_of_ours_is_read_from_its_folder_and_its_flaws_are_told(tmp_path: Path) -> None:
     path = write(tmp_path, first_line("ef-signsgd", epochs=9), [row(1, e_norm=1.0)], "metrics.jsonl")
     path.write_text(path.read_text() + '{"epoch": 2')
-    code, out, _ = called(capsys, "diagnose", tmp_path)
+    code, out, _ = called("diagnose", tmp_path)
     assert code == 0 and "the last line is cut off" in out and "1 of 9 epochs" in out
     for rows, words in (([], "must hold a finished epoch"), ([row(2)], "`epoch` must be 1; got 2")):
         write(tmp_path, first_line(), rows, "metrics.jsonl")
-        code, out, err = called(capsys, "diagnose", tmp_path)
+        code, out, err = called("diagnose", tmp_path)
         assert code == 2 and not out and words in err and err.count("\n") == 1
     with pytest.raises(EfcheckError, match="which is not there"):
         read(tmp_path / "none")
@@ -316,8 +310,8 @@ def test_the_picture_has_no_legend_over_a_curve_and_no_text_outside(tmp_path: Pa
     assert axes[0].get_xlabel() == ("epoch" if case == "nothing" else "step $t$")
 
 
-def test_the_command_writes_numbers_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_numbers_and_a_picture(tmp_path: Path) -> None:
     png, told = tmp_path / "a.png", tmp_path / "a.json"
-    code, _, _ = called(capsys, "diagnose", run_log(tmp_path), "--picture", png, "--json", told)
+    code, _, _ = called("diagnose", run_log(tmp_path), "--picture", png, "--json", told)
     assert code == 0 and png.read_bytes().startswith(b"\x89PNG")
     assert [a["form"] for a in json.loads(told.read_text())["lemma-3"]] == ["printed", "sharp"] * 2

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from in_process import efcheck
 from tiny_logs import ALGORITHMS, VGG19, first_line, row, write, write_accuracies
 
 pytest.importorskip("torch", reason="needs the extra train")
 
-from efcheck import cli
 from efcheck.errors import EfcheckError
 from efcheck.train import logs
 from efcheck.train.tables import collect, readings
@@ -23,13 +23,6 @@ from efcheck.train.tables import collect, readings
 # typed off the paper: SGDM's best mean test accuracy, the differences of scaled signSGD, signSGDM and EF-signSGD to it
 TABLE_3 = {128: (75.35, -2.21, -3.15, -0.92), 32: (76.22, -3.04, -3.57, -0.79), 8: (74.91, -36.35, -6.6, -0.64)}
 TABLE_4 = {128: (93.38, -1.31, -0.94, -0.68), 32: (93.42, -1.49, -1.54, -0.71), 8: (93.09, -20.22, -2.75, -0.27)}
-
-
-def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as done:
-        cli.main([str(word) for word in arguments])
-    out, err = capsys.readouterr()
-    return int(done.value.code or 0), out, err
 
 
 def cell(told: dict[str, Any], algorithm: str, batch_size: int) -> dict[str, Any]:
@@ -80,12 +73,12 @@ def test_of_equal_best_means_the_first_counts_and_one_seed_has_no_deviation() ->
     ids=["table 4", "table 3", "the JPEG copy"],
 )
 def test_the_printed_numbers_stand_beside(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], network: dict[str, Any], printed: dict[int, tuple[float, ...]]
+    tmp_path: Path, network: dict[str, Any], printed: dict[int, tuple[float, ...]]
 ) -> None:
     for batch in printed:
         for k, algorithm in enumerate(ALGORITHMS):
             write_accuracies(tmp_path, algorithm, batch, [[0.9 - k / 50, 0.8]], **network)
-    code, out, _ = called(capsys, "tables", tmp_path, "--json", tmp_path / "t.json")
+    code, out, _ = efcheck("tables", tmp_path, "--json", tmp_path / "t.json")
     told = json.loads((tmp_path / "t.json").read_text())
     for batch, (base, *gaps) in printed.items():
         for algorithm, gap in zip(ALGORITHMS, (0.0, *gaps), strict=True):
@@ -109,9 +102,9 @@ def test_the_papers_own_run_is_called_that_and_a_small_change_is_named(tmp_path:
         assert words in told
 
 
-def test_another_network_has_no_printed_numbers_and_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_network_has_no_printed_numbers_and_says_what_it_is(tmp_path: Path) -> None:
     write_accuracies(tmp_path, "sgdm", 128, [[0.5], [0.6]], limit_train=15000)
-    code, out, _ = called(capsys, "tables", tmp_path)
+    code, out, _ = efcheck("tables", tmp_path)
     assert code == 0
     assert "A small CNN on Fashion-MNIST, 1 epoch, 2 seeds, 15,000 training images only" in out
     assert "not comparable" in " ".join(out.split()) and "paper " not in out.replace("No experiment of the paper", "")
@@ -124,15 +117,13 @@ def test_a_test_that_everything_passes_is_said_to_tell_nothing(tmp_path: Path) -
     assert "tells nothing apart" not in collect(tmp_path / "most").groups[0].remarks()[0]
 
 
-def test_a_partial_folder_gives_a_partial_table_that_says_what_is_missing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_partial_folder_gives_a_partial_table_that_says_what_is_missing(tmp_path: Path) -> None:
     write_accuracies(tmp_path, "sgdm", 32, [[0.5, 0.6, 0.7], [0.5, 0.6, 0.8]])
     write(tmp_path, first_line("ef-signsgd", 32), [row(1, 0.4), row(2, 0.5)])  # two of three epochs
     write(tmp_path, first_line("signsgdm", 32), [])
     cut = write(tmp_path, first_line("signsgdm", 32, 2), [row(1, 0.4)])
     cut.write_text(cut.read_text() + '{"epoch": 2, "step"')
-    code, out, _ = called(capsys, "tables", tmp_path, "--json", tmp_path / "t.json")
+    code, out, _ = efcheck("tables", tmp_path, "--json", tmp_path / "t.json")
     text, told = " ".join(out.split()), json.loads((tmp_path / "t.json").read_text())
     assert code == 0
     for words in (
@@ -220,12 +211,10 @@ PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("planted", PLANTED)
-def test_a_wrong_file_is_one_line_exit_2_and_the_table_is_of_the_others(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], planted: str
-) -> None:
+def test_a_wrong_file_is_one_line_exit_2_and_the_table_is_of_the_others(tmp_path: Path, planted: str) -> None:
     plant, words = PLANTED[planted]
     write_accuracies(tmp_path, "sgdm", 32, [[0.5, 0.4, 0.7], [0.5, 0.6, 0.8]])
-    assert called(capsys, "tables", tmp_path)[0] == 0
+    assert efcheck("tables", tmp_path)[0] == 0
     path = tmp_path / "sgdm-b32-s2.jsonl"
     if planted == "half a line in the middle":
         lines = path.read_text().splitlines()
@@ -233,19 +222,19 @@ def test_a_wrong_file_is_one_line_exit_2_and_the_table_is_of_the_others(
         path.write_text("\n".join(lines) + "\n")
     else:
         plant(path)
-    code, out, err = called(capsys, "tables", tmp_path)
+    code, out, err = efcheck("tables", tmp_path)
     assert code == 2 and "Traceback" not in out + err
     (line,) = [line for line in out.splitlines() if words in line]
     assert line in collect(tmp_path).refused and line.startswith(str(tmp_path))
     assert "Fashion-MNIST" in out  # seed 1's table
 
 
-def test_a_second_file_with_the_same_numbers_is_only_a_remark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_file_with_the_same_numbers_is_only_a_remark(tmp_path: Path) -> None:
     write_accuracies(tmp_path, "sgdm", 32, [[0.5, 0.6]])
     whole = tmp_path / "sgdm-b32-s1.jsonl"
     part = whole.read_text().splitlines()[:2]
     (tmp_path / "earlier.jsonl").write_text("\n".join(part).replace('"step": 10', '"step": 10, "seconds": 3.5') + "\n")
-    code, out, _ = called(capsys, "tables", tmp_path)
+    code, out, _ = efcheck("tables", tmp_path)
     assert code == 0 and "earlier.jsonl:1: the same run as" in out and "60.00" in out
 
 
@@ -271,25 +260,23 @@ def test_a_file_is_read_line_by_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [False, True], ids=["no folder", "an empty folder"])
-def test_without_a_run_there_is_one_line_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str], make: bool) -> None:
+def test_without_a_run_there_is_one_line_and_exit_2(tmp_path: Path, make: bool) -> None:
     place = tmp_path / "results"
     if make:
         place.mkdir()
-    code, out, err = called(capsys, "tables", place)
+    code, out, err = efcheck("tables", place)
     assert code == 2 and not out and err.count("\n") == 1 and "results" in err
 
 
-def test_the_papers_tables_without_a_run_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_papers_tables_without_a_run_are_named(tmp_path: Path) -> None:
     write(tmp_path, first_line("sgdm", 32, model="resnet18", data="cifar100"), [row(1)])
     found = collect(tmp_path)
     absent = ["Table 4 (VGG19 on CIFAR-10): no run is there", "Table 2 (tuning of the learning rates): no run is there"]
     assert found.missing == absent == found.to_json()["missing"]
-    assert "\n".join(absent) in called(capsys, "tables", tmp_path)[1]
+    assert "\n".join(absent) in efcheck("tables", tmp_path)[1]
 
 
-def test_a_manifest_names_what_is_missing_and_what_only_has_the_name(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_manifest_names_what_is_missing_and_what_only_has_the_name(tmp_path: Path) -> None:
     toml = tmp_path / "small.toml"
     toml.write_text(
         'title = "x"\npaper = ""\ndata = "fashion-mnist"\nmodel = "cnn"\nalgorithms = ["sgdm", "ef-signsgd"]\n'
@@ -299,7 +286,7 @@ def test_a_manifest_names_what_is_missing_and_what_only_has_the_name(
     write_accuracies(tmp_path / "small", "sgdm", 32, [[0.5, 0.6]])
     write(tmp_path / "small", first_line("ef-signsgd", 32, epochs=3), [row(1)])
     write_accuracies(tmp_path / "else", "signsgdm", 8, [[0.5, 0.6]])  # no run of the manifest, not in its folder: not shown
-    code, out, _ = called(capsys, "tables", tmp_path, "--manifest", toml)
+    code, out, _ = efcheck("tables", tmp_path, "--manifest", toml)
     text = " ".join(out.split())
     assert code == 2
     assert "absent: EF-signSGD, batch size 32: seeds 1, 2" in text and "absent: SGDM, batch size 32: seed 2" in text
@@ -323,9 +310,9 @@ def test_a_tuning_chooses_the_smallest_test_loss_and_says_when_the_grid_ends_the
     json.dumps(collect(tmp_path).to_json(), allow_nan=False)
 
 
-def test_an_output_that_cannot_be_written_is_refused_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
     write_accuracies(tmp_path, "sgdm", 32, [[0.5]])
-    code, out, err = called(capsys, "tables", tmp_path, "--json", tmp_path / "nowhere" / "t.json")
+    code, out, err = efcheck("tables", tmp_path, "--json", tmp_path / "nowhere" / "t.json")
     assert code == 2 and not out and err.count("\n") == 1
     with pytest.raises(EfcheckError, match="is not there"):
         collect(tmp_path / "nowhere")
