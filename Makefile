@@ -20,7 +20,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 fast: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal  # tests of a file stay together, with what they share
 
 slow: $(STAMP)  # before a release; more than two hours
 	$(BIN)/python -m pytest -m "slow or ddp"
