@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def worst_case(
     for file in (save, certificate):
         if file is not None and not file.parent.is_dir():
             raise EfcheckError(f"{file.parent} must be a folder that can be written to")
+    if save is not None and certificate is not None and save.resolve() == certificate.resolve():
+        raise EfcheckError(f"--save and --certificate must be two files; got {save} twice")
     exact = {name: number(text, name) for name, text in letters.items() if text is not None}
     values = {name: float(value) for name, value in exact.items()}
     quantity = quantity.replace("-", "_")
@@ -59,18 +62,18 @@ def worst_case(
     counts = found.outcome == "supported"
     compared = _compared(found.data) if counts and method == "EFSGD" and quantity in BOUNDS else {}
     for name, (bound, ratio) in compared.items():
-        click.echo(
-            f"  {name:<9}{f'{bound:.9g} ':<14}worst case/bound = {ratio:.6f}" + ("  exceeded" if ratio > 1 + 1e-6 else "")
-        )
+        words = f"worst case/bound = {ratio:.6f}" if ratio is not None else "smaller than what the solver can tell from 0"
+        exceeded = ratio is not None and found.data["value"] - found.data["accuracy"] > bound * (1 + 1e-6)
+        click.echo(f"  {name:<9}{f'{bound:.9g} ':<14}{words}" + ("  exceeded" if exceeded else ""))
     if save is not None:
         told = {name: {"value": bound, "ratio": ratio} for name, (bound, ratio) in compared.items()}
         write_text(save, json.dumps({"efcheck": __version__, **found.to_json(), "bounds": told}, indent=1) + "\n")
     if certificate is not None:
-        _certify(certificate, quantity, T, exact, found.data["value"])
+        _certify(certificate, quantity, T, exact, found.data)
     return 0 if counts else 1
 
 
-def _certify(file: Path, quantity: str, T: int, exact: Any, value: float) -> None:
+def _certify(file: Path, quantity: str, T: int, exact: Any, solved: Mapping[str, Any]) -> None:
     """Write a certificate of the worst case, which `efcheck verify-certificate` checks without a solver."""
     from efcheck.errors import argument_error
     from efcheck.evidence import certificate
@@ -84,16 +87,22 @@ def _certify(file: Path, quantity: str, T: int, exact: Any, value: float) -> Non
     R = Fraction(str(exact.get("R", 1))) if quantity == "suboptimality" else None
     found = certify(CERTIFIED[quantity], T, **letters, R=R)
     write_text(file, json.dumps(found, indent=1) + "\n")
-    above = float(Fraction(found["bound"])) / value - 1 if value > 0 else 0.0
+    value = solved["value"]
+    above = float(Fraction(found["bound"])) / value - 1 if value > 1000 * solved["accuracy"] else 0.0
     more = f", {above:.1e} above the worst case" if above > 1e-5 else ""
     click.echo(f"{file} proves {certificate.statement(found)}{more}")
 
 
-def _compared(data: Any) -> dict[str, tuple[float, float]]:
-    """Each form of the bound, and the worst case over it. With f0 free its term is on the left: the bound has f0 = 0."""
+def _compared(data: Any) -> dict[str, tuple[float, float | None]]:
+    """Each form of the bound, and the worst case over it, None where neither is above 1000 times the answer's accuracy.
+
+    With f0 free its term is on the left: the bound has f0 = 0.
+    """
     from efcheck import bounds
 
     bound = bounds.named(BOUNDS[data["quantity"]])
     given = {**data, "t": data["T"], "f0": data.get("f0") or 0.0}
     at = {name: float(side(**{letter: given[letter] for letter in side.letters})) for name, side in bound.forms}
-    return {name: (value, data["value"] / value) for name, value in at.items() if value > 0}
+    least = 1000 * data["accuracy"]
+    told = max(at.values()) > least or data["value"] > least
+    return {name: (value, data["value"] / value if told else None) for name, value in at.items() if value > 0}

@@ -79,7 +79,14 @@ def write_json(audit: Audit, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file through a temporary one beside it, so that a reader never sees half of it."""
+    """Write a file through a temporary one beside it, so that a reader never sees half of it.
+
+    A link is followed. What is there and no file, such as /dev/stdout or a pipe, is written to, not replaced.
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    path = path.resolve()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

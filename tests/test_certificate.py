@@ -51,6 +51,24 @@ def worst_value(found: Any) -> Fraction:
     return value(found)[0]
 
 
+def test_a_denominator_of_many_zeros_is_refused_and_not_read() -> None:
+    found = load(FILES[0]) | {"bound": "1/" + "0" * 5000 + "1"}
+    with pytest.raises(Rejected, match="of at most 60 digits"):
+        verify(found)
+
+
+def test_unrelated_denominators_that_would_take_hours_are_refused() -> None:
+    draw = np.random.default_rng(0)
+    odd = lambda n: "".join(map(str, draw.integers(1, 10, n)))  # noqa: E731
+    by = {"compressor": [f"{10**59 + i}/1{odd(58)}" for i in range(60)], "moment": ["9." + odd(60) for _ in range(60)]}
+    found = {
+        "format": certificate.FORMAT, "statement": "lemma-3", "T": 60, "bound": "9", "multipliers": by,
+        "parameters": {"delta": "1/" + odd(60), "gamma": "1/" + odd(60), "sigma": "0"},
+    }  # fmt: skip
+    with pytest.raises(Rejected, match="a common denominator of at most 200 digits"):
+        verify(found)
+
+
 def test_there_are_at_least_ten_of_both_kinds() -> None:
     statements = [load(file)["statement"] for file in FILES]
     assert len(FILES) >= 10 and set(statements) == {"lemma-3", "theorem-3"}

@@ -43,6 +43,44 @@ def test_an_answer_that_does_not_count_has_no_ratio() -> None:
     assert ("worst case/bound" in done.stdout) is (done.returncode == 0)
 
 
+@pytest.mark.parametrize(
+    "letters",
+    [
+        ("2", "0.9", "1e-5", "--L", "1e-6"),
+        ("3", "0.9", "1e-10"),
+        ("2", "1", "1e-13"),
+        ("3", "0.9", "1", "--f0", "1e-12"),
+    ],
+    ids=["tiny gamma L", "tiny gamma", "no loss", "tiny f0"],
+)
+def test_what_the_solver_cannot_tell_from_0_exceeds_no_bound(letters: tuple[str, ...], tmp_path: Path) -> None:
+    T, delta, gamma, *more = letters
+    saved = tmp_path / "a.json"
+    done = efcheck("worst-case", "gradient-norm", "--T", T, "--delta", delta, "--gamma", gamma, *more, "--save", saved)
+    assert "exceeded" not in done.stdout and "= -" not in done.stdout and "attained -" not in done.stdout
+    found = json.loads(saved.read_text())
+    for bound in found["bounds"].values():
+        assert (bound["ratio"] is None) is (bound["value"] < 1e-6) and found["data"]["value"] < 1000 * found["data"]["accuracy"]
+
+
+def test_one_file_is_not_for_two_things(tmp_path: Path) -> None:
+    both = ("--save", tmp_path / "a.json", "--certificate", tmp_path / "." / "a.json")
+    assert "must be two files" in refused(efcheck(*LEMMA, *both)) and list(tmp_path.iterdir()) == []
+
+
+def test_a_certificate_where_nothing_is_lost_states_0(tmp_path: Path) -> None:
+    words = ["worst-case", "error-norm", "--T", "2", "--delta", "1", "--gamma", "3", "--certificate", str(tmp_path / "a.json")]
+    done = efcheck(*words)
+    assert done.returncode == 0 and "E||e_2||^2 <= 0 (" in done.stdout and "above" not in done.stdout
+    assert efcheck("verify-certificate", tmp_path / "a.json").returncode == 0
+
+
+def test_a_certificate_that_is_not_found_says_why(tmp_path: Path) -> None:
+    words = ["worst-case", "error-norm", "--T", "1", "--delta", "1/2", "--gamma", "1e-30", "--certificate", str(tmp_path / "a")]
+    done = efcheck(*words)
+    assert done.returncode == 2 and "of at most 60 digits" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_other_methods_have_no_bound_beside_them(tmp_path: Path) -> None:
     done = efcheck(*LEMMA, "--method", "EF21", "--save", str(tmp_path / "a.json"))
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1

@@ -79,6 +79,18 @@ def test_a_stored_instance_is_compared_with_the_right_side_it_is_given(found):
     assert recheck(data, bounds.THEOREM_2.repaired.expression).outcome == "undecided"
 
 
+@pytest.mark.parametrize("name", EXCEEDED)
+@pytest.mark.parametrize("key", ["gamma", "sigma", "T", "x0", "scale", "q"])
+def test_a_number_beyond_all_floats_is_a_verdict_or_one_line(name, key):
+    told = json.loads((INSTANCES / f"{name}.json").read_text())
+    told[key] = ["1e400"] * len(told["x0"]) if key == "x0" else "1e400"
+    try:
+        repeats = (name, key) == ("theorem-2", "T")  # the run goes round: it may be as long as you like
+        assert recheck(told).outcome == ("refuted" if repeats else "undecided")
+    except ArgumentError as error:
+        assert "\n" not in str(error)
+
+
 def test_every_stored_instance_is_of_a_refuted_bound():
     assert sorted(path.stem for path in INSTANCES.glob("*.json")) == sorted(EXCEEDED)
 

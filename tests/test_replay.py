@@ -79,6 +79,23 @@ def test_nor_is_anything_else(data: Any) -> None:
         recheck(data, sp.Rational(0))
 
 
+@pytest.mark.parametrize("gamma", ["1e-25", "1e25"])
+def test_the_unit_of_x_decides_nothing(gamma: str) -> None:
+    below = sp.Rational(99, 100) * LEMMA_3.sharp.expression
+    found = replay("error_norm", above=below, T=2, delta="3/4", gamma=gamma)
+    assert found.outcome == "refuted" and recheck(found.data["instance"], below).outcome == "refuted"
+    assert recheck(found.data["instance"], LEMMA_3.sharp).outcome == "undecided"
+
+
+@pytest.mark.parametrize(
+    "above", [float("nan"), float("inf"), None, THEOREM_2, "x +"], ids=["nan", "inf", "none", "bound", "text"]
+)
+def test_what_is_no_right_side_is_one_line(above: Any) -> None:
+    with pytest.raises(ArgumentError, match="`above` must be a right side") as error:
+        replay("error_norm", above=above, T=1, delta="3/4", gamma=1)
+    assert "\n" not in str(error.value)
+
+
 def test_f0_is_priced_as_the_right_side_has_it() -> None:
     """Half of it, T = 0: f0 + 1/4 with f0 = 1/2 is less than ||g||^2 = 1; at the whole price 1 - 2 f0 = 0 is the most."""
     assert exceeded("gradient_norm", THEOREM_2.printed.expression / 2, T=0, delta=1, gamma=1).f[0] < Fraction(3, 4)

@@ -6,6 +6,7 @@ Run as a script, this file writes docs/verdicts.md anew from the claims: python 
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from html.parser import HTMLParser
@@ -19,7 +20,7 @@ from efcheck._verdicts import ELSEWHERE, Entry, Paper, by_section, entries, expe
 from efcheck.claims import Audit, Claim, collect
 from efcheck.errors import EfcheckError, MissingExtraError
 from efcheck.evidence import Evidence
-from efcheck.report import print_audit
+from efcheck.report import print_audit, write_text
 
 ROOT = Path(__file__).parents[1]
 INDEX = ROOT / "docs" / "verdicts.md"
@@ -28,6 +29,19 @@ PAPER = Paper(
     "A paper", "A. Author", "2019", ("sign(0) = +-1",), {"Section 1": "Start", "Section 2": "End"}, {"Remark 1": "Section 2"}
 )
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=y>"
+
+
+def test_a_link_is_followed_and_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target").read_text() == "new"
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "all of it")
+    assert os.read(reader, 100) == b"all of it" and pipe.is_fifo()
+    os.close(reader)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe", "target"]
 
 
 def claim(

@@ -10,7 +10,6 @@ A state is (x, e, sum of the iterates) with its chance; a run without chance has
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -35,6 +34,7 @@ from efcheck.evidence._falsify_parts import (
     read_function,
     vector,
 )  # fmt: skip
+from efcheck.evidence._falsify_rational import nearest, over
 from efcheck.evidence._falsify_target import Target, multiplier, rootless, target
 from efcheck.evidence.evidence import Evidence
 
@@ -139,7 +139,7 @@ class Instance:
         detail = f"{name}: {self.words()}: {self.target.words()}{squared} = {show(left)} > {show(right)}, the right side"
         if left <= right:
             return Evidence("witness", "undecided", f"{name}: left side {show(left)} <= {show(right)}, right side")
-        ratio = float(left / right) ** (1 / self.target.power) if right else math.inf
+        ratio = over(left, right) ** (1 / self.target.power)
         found = {"ratio": ratio, "T": self.T, "instance": self.to_json(), **(data or {})}
         return Evidence("witness", "refuted", detail, found, seconds=seconds or time.monotonic() - begun)
 
@@ -227,8 +227,13 @@ class Instance:
         assert least is not None
         return least
 
+    def _check_length(self) -> None:
+        if self.T > STEPS:
+            raise BrokenHypothesis(f"the run has more than {STEPS} steps")
+
     def _gap(self) -> Fraction:
         states = self._start()
+        self._check_length()
         for _ in range(self.T):
             states = self._step(states)
         f, over = self.function, self.T + 1 + self.target.extra
@@ -240,6 +245,7 @@ class Instance:
     def _error(self) -> Fraction:
         """Without noise all gradients are the slope of a linear function: the span is its line, and x_0 must be on it."""
         states, slope = self._start(), self.function.gradient(self.x0)
+        self._check_length()
         for _ in range(self.T):
             states = self._step(states)
         if self.target.quantity == "error":
@@ -271,12 +277,14 @@ def show(c: Fraction) -> str:
     """3/4 = 0.75, or the decimals alone where the fraction is long."""
     if c.denominator == 1:
         return str(c)
-    return f"{c} = {float(c):.6g}" if c.denominator < 10**12 else f"{float(c):.6g}"
+    about = f"{nearest(c):.6g}" if abs(c) < 10**300 else "a number beyond 10^300"
+    return f"{c} = {about}" if c.denominator < 10**12 and abs(c) < 10**300 else about
 
 
 def exactly(c: Fraction) -> str:
     """The fraction as text, or its decimals where it has more digits than Python writes."""
-    return str(c) if c.denominator.bit_length() < 10_000 else f"about {float(c)!r}"
+    short = max(c.numerator.bit_length(), c.denominator.bit_length()) < 10_000
+    return str(c) if short else f"about {nearest(c)!r}"
 
 
 def read(data: Any) -> Instance | Replayed:

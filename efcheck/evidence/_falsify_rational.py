@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from numbers import Rational
 from typing import Any
@@ -29,3 +30,20 @@ def rational(value: Any) -> Fraction:
         return Fraction(text)
     except ZeroDivisionError:
         raise ValueError("the denominator is 0") from None
+
+
+def nearest(c: Fraction) -> float:
+    """The float nearest to c, infinite where it is beyond them.
+
+    >>> nearest(Fraction(1, 4)), nearest(Fraction(-(10**400)))
+    (0.25, -inf)
+    """
+    try:
+        return float(c)
+    except OverflowError:
+        return math.copysign(math.inf, c)
+
+
+def over(left: Fraction, right: Fraction) -> float:
+    """left/right, infinite for right = 0."""
+    return nearest(left / right) if right else math.inf

@@ -14,7 +14,7 @@ import sympy as sp
 from efcheck import bounds
 from efcheck.errors import argument_error
 from efcheck.evidence._falsify_instance import exactly, show
-from efcheck.evidence._falsify_rational import rational
+from efcheck.evidence._falsify_rational import over, rational
 from efcheck.evidence._falsify_target import Target, multiplier, target
 from efcheck.evidence._replay_instance import Instance as Run
 from efcheck.evidence._replay_instance import slopes_bounded
@@ -78,7 +78,7 @@ class Replayed:
         detail = f"{name}: {self.words()}: {self.target.words()} = {show(left)} > {show(right)}, the right side"
         detail += f"; {self.caution()}" if self.caution() else ""
         found = {
-            "ratio": float(left / right) if right else float("inf"),
+            "ratio": over(left, right),
             "T": self.run.letters["T"],
             "unsaid": self.caution(),
             "instance": self.to_json(),

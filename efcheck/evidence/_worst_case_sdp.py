@@ -56,6 +56,11 @@ class Solution:
         return math.inf if math.isnan(self.gap + self.primal_residual + self.dual_residual) else found
 
     @property
+    def accuracy(self) -> float:
+        """How far primal and dual may be from the worst case, in its unit: what gap and residuals are worth together."""
+        return (self.gap + self.primal_residual + self.dual_residual) * max(abs(self.primal), abs(self.dual), _LEAST)
+
+    @property
     def counts(self) -> bool:
         """All three below 1e-6."""
         return self.error < TOLERANCE

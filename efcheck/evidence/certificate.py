@@ -31,7 +31,7 @@ from math import lcm
 from pathlib import Path
 from typing import Any
 
-FORMAT, LONGEST = "efcheck-certificate-1", 60
+FORMAT, LONGEST, DIGITS = "efcheck-certificate-1", 60, 200  # of the numbers' common denominator: more would take hours
 _PARAMETERS = {"lemma-3": ("delta", "gamma", "sigma"), "theorem-3": ("delta", "gamma", "sigma", "R")}
 Multipliers = dict[str, list[Fraction]]
 Vector = dict[tuple[str, int], Fraction]  # coefficients of ("g", t), ("e", t) with t >= 1, and ("h", 0)
@@ -43,7 +43,7 @@ class Rejected(ValueError):
 
 def rational(name: str, text: Any) -> Fraction:
     """A number of the file, as text: "3", "-1/7", "0.125"."""
-    if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,60}(\.[0-9]{1,60}|/0*[1-9][0-9]{0,59})?", text):
+    if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,60}(\.[0-9]{1,60}|/0{0,59}[1-9][0-9]{0,59})?", text):
         raise Rejected(f'{name} must be a rational number as text, such as "1/7", of at most 60 digits; got {text!r:.60}')
     return Fraction(text)
 
@@ -88,6 +88,8 @@ def semidefinite(Q: list[list[Fraction]]) -> bool:
     In integers, by Bareiss: the pivots are those of LDL^T times positive minors, and every division is exact.
     """
     scale, before = lcm(*(x.denominator for row in Q for x in row)), 1
+    if scale >= 10**DIGITS:
+        raise Rejected(f"the entries of Q must have a common denominator of at most {DIGITS} digits")
     rows = [[int(x * scale) for x in row] for row in Q]
     while rows:
         (pivot, *first), *rest = rows

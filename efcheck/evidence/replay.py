@@ -151,7 +151,13 @@ def value_at(above: Any, letters: Mapping[str, Any]) -> Any:
     """The right side as an exact SymPy number."""
     import sympy as sp
 
-    expression = sp.nsimplify(getattr(above, "expression", above), rational=True)
+    try:
+        expression = sp.nsimplify(sp.sympify(getattr(above, "expression", above)), rational=True)
+    except (TypeError, ValueError, AttributeError):  # SympifyError is a ValueError
+        expression = None
+    if not isinstance(expression, sp.Expr) or expression.has(sp.nan, sp.oo, -sp.oo, sp.zoo):
+        hint = "Pass a form of a bound, as THEOREM_2.printed."
+        raise argument_error("above", "be a right side: a Side, a SymPy expression or a finite number", above, hint)
     values = {**letters, "t": letters["T"]}
     free = {symbol: values.get(symbol.name) for symbol in expression.free_symbols}
     for symbol, value in free.items():
@@ -161,11 +167,13 @@ def value_at(above: Any, letters: Mapping[str, Any]) -> Any:
 
 
 def _exceeds(left: Fraction, right: Any) -> bool:
-    """left > right, decided at 60 digits."""
+    """left > right: exactly, or where `right` has roots at 60 digits, by more than a part in 10^40."""
     import sympy as sp
 
+    if right.is_Rational:
+        return left > Fraction(int(right.p), int(right.q))
     difference = (sp.Rational(left) - right).evalf(60, maxn=1000)
-    return bool(difference > sp.Rational(1, 10**40))
+    return bool(difference > abs(right.evalf(60)) / 10**40)
 
 
 def _candidates(model: Model, level: float, exact: dict[str, Any]) -> Iterator[tuple[Instance, float, int]]:

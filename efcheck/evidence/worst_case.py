@@ -88,8 +88,10 @@ def worst_case(
     Returns
     -------
     Evidence
-        Kind `sdp`; `supported` where the answer counts: relative gap and residuals, recomputed from the Gram matrix and the
-        multipliers, below 1e-6; else `undecided`. data: value (primal), dual, unit, gap, primal_residual, dual_residual,
+        Kind `sdp`; `supported` where the answer counts: gap and residuals, recomputed from the Gram matrix and the multipliers,
+        below 1e-6 of the value, or of 1/100 of (gamma sigma)^2, sigma^2, gamma sigma^2 or 1 where it is smaller; else
+        `undecided`. data: value (primal), dual, accuracy (what gap and residuals are worth together, in the value's unit: a
+        value below it is rounding alone), unit, gap, primal_residual, dual_residual,
         status (the solver's own word), seconds, solver, version (of the solver), quantity, method, and the letters used.
         With gram: vectors, name -> (count, d), "x" "g" "p" "residual" (p - C(p)) and, for suboptimality, "mean" "slope", in
         their units, x* = 0, else x_0 = 0, d as small as the Gram matrix has it; numbers, name -> (count,), "f" and "f_mean",
@@ -118,8 +120,10 @@ def worst_case(
     from efcheck.evidence import _worst_case_sdp
 
     found = _worst_case_sdp.solve(model, solver)
-    data = {"quantity": quantity, "method": method, **used, "value": found.primal * units["value"]}
-    data |= {"dual": found.dual * units["value"], "unit": _UNITS[quantity], "gap": found.gap}
+    unit = units["value"]  # all these are >= 0: below, there is only rounding
+    data = {"quantity": quantity, "method": method, **used, "value": max(found.primal, 0.0) * unit}
+    data |= {"dual": max(found.dual, 0.0) * unit, "accuracy": found.accuracy * unit, "unit": _UNITS[quantity]}
+    data |= {"gap": found.gap}
     data |= {"primal_residual": found.primal_residual, "dual_residual": found.dual_residual}
     data |= {"status": found.status, "seconds": found.seconds, "solver": solver, "version": version(solver.lower())}
     outcome, detail = "supported" if found.counts else "undecided", _line(data)
@@ -225,6 +229,7 @@ def _line(data: Mapping[str, Any]) -> str:
     residual = max(data["primal_residual"], data["dual_residual"])
     told = ", ".join(f"{name} = {data[name]:g}" for name in LETTERS[data["quantity"]] if data[name] is not None)
     return (
-        f"{data['quantity']} of {data['method']} at {told}: at most {data['dual']:.9g}, attained {data['value']:.9g} "
-        f"(relative gap {data['gap']:.1e}, residuals {residual:.1e}; {data['solver']} {data['version']}: {data['status']})"
+        f"{data['quantity']} of {data['method']} at {told}: at most {data['dual']:.9g}, attained {data['value']:.9g}, both to "
+        f"{data['accuracy']:.1e} (gap {data['gap']:.1e}, residuals {residual:.1e}; {data['solver']} {data['version']}: "
+        f"{data['status']})"
     )
