@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from planted.cases import ALL_CORRECT, ALL_PLANTED, TORCH_CORRECT, TORCH_PLANTED, intended
 from planted.compressors import PLANTED
 from planted.correct import CORRECT
+from planted.unusual_compressors import UNUSUAL
 
 needs_torch = pytest.mark.skipif(not TORCH_PLANTED, reason="needs torch")
 FAST = ("learned table", "top-k with shuffled ties", "seldom mask without omega", "ternary", "float32 only",
@@ -84,11 +85,28 @@ def test_code_that_computes_in_float32_is_told_so_and_unscaled_signs_are_not():
 # correct compressors
 
 
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", [*FAST, *UNUSUAL])
 def test_a_correct_compressor_is_not_accused(name, quick):
-    c, claims = CORRECT[name]
+    c, claims = ALL_CORRECT[name]
     report = check_compressor(c, **claims)
     assert report.passed, str(report)
+
+
+def test_what_draws_at_ties_alone_is_random():
+    assert Subject(ALL_CORRECT["draws at ties alone"][0]).random
+
+
+def test_what_is_refused_is_told(quick):
+    assert check_named("layout", ALL_CORRECT["contiguous vectors only"][0]).detail == "a strided view is refused: ValueError"
+    assert check_named("encode", ALL_CORRECT["an autoencoder"][0]).outcome == "skipped"
+
+
+def test_a_count_that_is_no_generator_is_told():
+    found = check_named("sizes", lambda v, k: v[np.argsort(v)[:k]])
+    assert found.outcome == "failed" and found.detail.endswith(
+        ". `k` was given a generator: bind what is none, functools.partial(c, k=...)"
+    )
+    assert "`" not in check_named("sizes", lambda v, random_state: v[:0]).detail
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ import numpy as np
 from efcheck.arrays import Array
 from efcheck.checks._compare import close, close_code
 from efcheck.checks._inputs import SCALES, Input, listed
-from efcheck.checks._subject import Subject
+from efcheck.checks._subject import Subject, refused
+from efcheck.checks._wire import sends, sent, sent_code
 from efcheck.checks.report import Result, calling, failed, passed, skipped
 
 _HALF_ROOM = 20_000.0  # a float16 ends at 65504; what float32 gives below this is far from it
@@ -19,12 +20,12 @@ _HALF_ROOM = 20_000.0  # a float16 ends at 65504; what float32 gives below this 
 def sizes(s: Subject) -> Result:
     """Every d of dims works, or is refused by an error raised on purpose."""
     for d, raised in s.broken.items():
-        return failed(f"d = {d}: {raised}", raised.reproduce, count=len(s.wanted))
+        return failed(f"d = {d}: {raised}{s.hint}", raised.reproduce, count=len(s.wanted))
     asked = {d: why for d, why in s.refused.items() if d in s.asked}
     if not s.dims:
         d, why = next(iter(asked.items()))
         one = s.generic(d)
-        return failed(f"accepts none of d = {_list(s.asked)}: {why}", s.snippet(one, s.call()), count=len(s.wanted))
+        return failed(f"accepts none of d = {_list(s.asked)}: {why}{s.hint}", s.snippet(one, s.call()), count=len(s.wanted))
     note = f"; refuses d = {_list(asked)}: {next(iter(asked.values()))}" if asked else ""
     return passed(f"d = {_list(s.accepted)}{note}", count=len(s.wanted))
 
@@ -151,38 +152,47 @@ def finite(s: Subject) -> Result:
 
 
 def nonfinite(s: Subject) -> Result:
-    """NaN and infinity raise or propagate; they never become finite numbers without a word.
+    """NaN and infinity raise or propagate, in C(v) and in the message; they never become finite numbers without a word.
 
     An entry that is not sent whatever it is (a random mask) may be lost; one that a finite value would have had sent may not.
     """
     tried = 0
+    ways = (False, True) if sends(s) else (False,)
     for d in (d for d in s.dims if d in s.asked):
         places = dict.fromkeys([("np.nan", 0), ("np.nan", d // 2), ("np.nan", d - 1), ("np.inf", d // 2), ("-np.inf", d - 1)])
         for bad, i in places:
             tried += 1
-            if found := _swallowed(s, d, bad, i):
-                return failed(found[0], found[1], count=tried)
+            for wire in ways:
+                if found := _swallowed(s, d, bad, i, wire):
+                    return failed(found[0], found[1], count=tried)
     return passed(count=tried)
 
 
-def _swallowed(s: Subject, d: int, bad: str, i: int) -> tuple[str, str] | None:
+def _swallowed(s: Subject, d: int, bad: str, i: int, wire: bool) -> tuple[str, str] | None:
+    """What became finite without a word, and its snippet; `wire`: after encode and decode."""
+
+    def call(one: Input, seed: int) -> Array:
+        return sent(s, one, seed) if wire else s(one.value, s.rng(seed))
+
     base = f"np.linspace(1.0, 2.0, {d})"
     one, twin = (Input(f"np.where(np.arange({d}) == {i}, {x}, {base})").typed(s.dtype) for x in (bad, "10.0"))
-    silent, number, sent = -1, False, True
+    silent, number, always = -1, False, True
     for seed in range(max(24 // s.prices.stride(d), 3) if s.random else 1):
         try:
-            out = s(one.value, s.rng(seed))
+            out = call(one, seed)
+            finite = call(twin, seed)
         except Exception:
             return None
         if np.isfinite(out).all():
             silent = seed
             if number := bool(out[i] != 0):
                 break
-        sent = sent and bool(s.on(twin, seed)[i] != 0)
-    if silent < 0 or not (number or sent):
+        always = always and bool(finite[i] != 0)
+    if silent < 0 or not (number or always):
         return None
-    body = f"out = {s.call(silent)}\nassert not np.isfinite(out).all(), out"
-    return f"{bad.replace('np.', '')} at entry {i} of {d} gives finite output", s.snippet(one, body)
+    body = f"out = {sent_code(s, d, silent) if wire else s.call(silent)}\nassert not np.isfinite(out).all(), out"
+    where = "a finite message" if wire else "finite output"
+    return f"{bad.replace('np.', '')} at entry {i} of {d} gives {where}", s.snippet(one, body)
 
 
 def half(s: Subject) -> Result:
@@ -238,14 +248,23 @@ def _half_code(s: Subject, one: Input, name: str) -> str:
 
 
 def layout(s: Subject) -> Result:
-    """A vector that is not contiguous in memory, and a matrix stored by columns, are compressed as their copies are."""
+    """A vector that is not contiguous in memory, and a matrix stored by columns, are compressed as their copies are.
+
+    Code that needs them contiguous may refuse them.
+    """
     tried = 0
     for d in s.dims:
         one = s.generic(d)
         body = f"wide = np.zeros(2 * {d}, dtype=v.dtype)\nwide[::2] = v\nstrided = wide[::2]\n"
         body += f"out, alone = {s.call(v='strided')}, {s.call()}\nassert {close_code(s, d, 'out', 'alone')}"
         with calling(f"a strided view of v = {one.code}", s.snippet(one, body)):
-            out = s.taken(s.raw(s.object(), s.given(_strided(one.value)), s.rng(0)), one.value.shape)
+            try:
+                raw = s.raw(s.object(), s.given(_strided(one.value)), s.rng(0))
+            except Exception as error:
+                if refused(error):
+                    return passed(f"a strided view is refused: {type(error).__name__}", count=tried + 1)
+                raise
+            out = s.taken(raw, one.value.shape)
         tried += 1
         again = s.on(one)
         steady = all(np.array_equal(again, s.on(one)) for _ in range(8 if s.random and s.rng(0) is None else 1))

@@ -11,12 +11,13 @@ import numpy as np
 from efcheck.arrays import Array
 from efcheck.checks._clock import Clock
 from efcheck.checks._compare import TOO_SLOW, error
-from efcheck.checks._inputs import SCALES, Input, worst
+from efcheck.checks._inputs import SCALES, Input, listed, worst
 from efcheck.checks._random import FIRST, at_most, play
 from efcheck.checks._subject import Subject
 from efcheck.checks.report import Result, failed, passed, skipped
 
 _LOOK = 24  # draws that rank an input
+_FED_BACK = 60  # steps
 MOST = 20_000  # draws of one test
 TEST_SEED = 7
 
@@ -43,6 +44,10 @@ def contraction(s: Subject) -> Result:
     """||C(v) - v||^2 <= (1 - delta) ||v||^2, in expectation where C is random; or the largest delta found to hold."""
     clock = s.clock(1.5)
     claims = {d: s.delta(d) for d in s.dims}
+    for d, claim in claims.items():
+        if claim is not None and claim > 1 and s.claims("delta"):
+            code = s.snippet(None, f"assert c.delta({d}) <= 1, c.delta({d})")
+            return failed(f"delta({d}) = {claim:g} is not in (0, 1]", code, number=claim, bound=1.0, count=1)
     if all(delta is None for delta in claims.values()):
         return _no_delta(s, clock)
     return _limits(s, error, {d: None if c is None else 1 - c for d, c in claims.items()}, clock, _tell_delta)
@@ -128,7 +133,7 @@ def search(s: Subject, measure: Measure, d: int, clock: Clock) -> Found:
         out = s.on(one)
         return measure(one.value, out) if np.isfinite(out).all() else -math.inf
 
-    starts = s.inputs(d)
+    starts = [*s.inputs(d), *_fed_back(s, d, clock)]
     value, at = worst(score, starts, d, s.dtype, clock.more, 1500 if s.thorough else 300)
     plain = Input(at.code)
     others = [
@@ -138,6 +143,22 @@ def search(s: Subject, measure: Measure, d: int, clock: Clock) -> Found:
         if np.isfinite(one.value).all() and clock.more() and (new := score(one)) > value * (1 + 1e-6) + s.tolerance(d):
             value, at = new, one
     return Found(d, value, at)
+
+
+def _fed_back(s: Subject, d: int, clock: Clock) -> list[Input]:
+    """The worst of v, v - C(v), ..., up to 64 entries: what feedback gives back to C is hard on rotated and learned ones."""
+    if not 2 <= d <= 64 or s.prices.pace(d) > 1:
+        return []
+    v, hardest, found = s.generic(d, 8).value, 0.0, list[Input]()
+    for _ in range(_FED_BACK):
+        out = s.on(listed(v, s.dtype))
+        left = v - out
+        if not clock.more() or not np.isfinite(left).all() or not left.any():
+            break
+        if (value := error(v, out)) > hardest:
+            hardest, found = value, [listed(np.round(v, 6), s.dtype)]
+        v = (left / np.abs(left).max()).astype(v.dtype)
+    return [one for one in found if one.value.any()]
 
 
 def _no_delta(s: Subject, clock: Clock) -> Result:

@@ -16,7 +16,7 @@ import numpy as np
 
 from efcheck.arrays import Array
 from efcheck.checks._inputs import Input
-from efcheck.checks._subject import Subject, refused
+from efcheck.checks._subject import Subject, refused, rng_name
 from efcheck.checks.report import Result, calling, failed, passed, skipped
 
 _SAMPLE = 40
@@ -25,8 +25,8 @@ _CLOSE = 2e-6  # of the largest entry: numbers on the wire are float32
 
 def encode(s: Subject) -> Result:
     """decode(encode(v), d) is C(v): generators in the same state, float32 on the wire."""
-    if not (s.claims("encode") and s.claims("decode")):
-        return skipped("no encode and decode")
+    if not sends(s):
+        return skipped("no encode and decode(payload, d)")
     tried, why = 0, ""
     for d in s.dims:
         for one in _messages(s, d):
@@ -64,7 +64,7 @@ def bits(s: Subject) -> Result:
             continue
         if said < 0:
             return failed(f"bits({d}) = {said:g}", s.snippet(None, f"assert c.bits({d}) >= 0"), number=said, bound=0.0, count=1)
-        found = _measured(s, d, said) if s.claims("encode") else _counted(s, d, said)
+        found = _measured(s, d, said) if _encodes(s) else _counted(s, d, said)
         tried += 1
         if found is not None:
             return found
@@ -77,7 +77,7 @@ def smaller(s: Subject) -> Result:
     if not large:
         return skipped("no d >= 100 to test in: headers weigh too much below")
     d = max(large)
-    if s.claims("encode"):
+    if _encodes(s):
         payload = _encoded(s, s.generic(d))
         if isinstance(payload, str):
             return skipped(f"encode refuses: {payload}")
@@ -100,6 +100,33 @@ def smaller(s: Subject) -> Result:
     return passed(
         f"{32 * d / max(size, 1):.4g} times smaller than float32 at d = {d}", number=float(size), bound=32.0 * d, count=1
     )
+
+
+def _encodes(s: Subject) -> bool:
+    """Whether `encode` makes messages: one beside a decode of other arguments, as an autoencoder's, does not."""
+    if not s.claims("encode") or not s.claims("decode"):
+        return s.claims("encode")
+    try:
+        inspect.signature(s.c.decode).bind(b"", 1)
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature
+        return True
+    return True
+
+
+def sends(s: Subject) -> bool:
+    """Whether there are encode(v) and decode(payload, d)."""
+    return s.claims("decode") and _encodes(s)
+
+
+def sent(s: Subject, one: Input, seed: int = 0) -> Array:
+    """What is decoded from the message; whatever is raised is raised."""
+    return np.asarray(s.c.decode(_call_encode(s, one.value, s.rng(seed)), one.d), dtype=np.float64)
+
+
+def sent_code(s: Subject, d: int, seed: int = 0) -> str:
+    return f"np.asarray(c.decode({_encode_code(s, seed)}, {d}))"
 
 
 def _messages(s: Subject, d: int) -> list[Input]:
@@ -125,17 +152,13 @@ def _call_encode(s: Subject, v: Array, rng: Any) -> Any:
 
 
 def _encode_rng(s: Subject) -> str | None:
-    try:
-        names = inspect.signature(s.c.encode).parameters
-    except (TypeError, ValueError):
-        return None
-    return next((name for name in ("rng", "generator") if name in names and s.rng(0) is not None), None)
+    return None if s.rng(0) is None else rng_name(s.c.encode)
 
 
-def _encode_code(s: Subject) -> str:
+def _encode_code(s: Subject, seed: int = 0) -> str:
     v = "v" if s.kind == "numpy" else "torch.from_numpy(v)"
     name = _encode_rng(s)
-    return f"c.encode({v})" if name is None else f"c.encode({v}, {name}={s.generator(0)})"
+    return f"c.encode({v})" if name is None else f"c.encode({v}, {name}={s.generator(seed)})"
 
 
 def _raw(payload: Any) -> bytes:
@@ -164,9 +187,9 @@ Draw = Callable[[np.random.Generator], Array]
 
 
 def _counted(s: Subject, d: int, said: float) -> Result | None:
-    """Fewer bits than the values that C is seen to take."""
-    if s.random:
-        return None  # what both sides draw alike need not be sent
+    """Fewer bits than the values that C takes, a random one with its generator in one state, which both sides may know."""
+    if s.random and s.rng(0) is None:
+        return None  # its draws cannot be had again
     kept = int((s.on(s.generic(d, 6)) != 0).sum())
     for name, logarithm, make, read in _alphabets(d, kept):
         if logarithm <= said + 1:

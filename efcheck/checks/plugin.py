@@ -1,6 +1,7 @@
 """A pytest plugin: `pytest -p efcheck.checks.plugin --efcheck MODULE:OBJECT` runs each check of a compressor as a test.
 
-The option may be given several times. In a conftest.py, `pytest_plugins = ["efcheck.checks.plugin"]` does the same.
+The option may be given several times. In a conftest.py, `pytest_plugins = ["efcheck.checks.plugin"]` does the same. For
+optimizers and hooks call `check_error_feedback` and `check_comm_hook` in a test.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import functools
 
 from planted.compressors import PLANTED
 from planted.correct import CORRECT
+from planted.unusual_compressors import UNUSUAL
 
 from efcheck.checks import Result, check_named
 
@@ -16,7 +17,7 @@ except ImportError:
     TORCH_PLANTED, TORCH_CORRECT = {}, {}
 
 ALL_PLANTED = {**PLANTED, **{f"torch: {name}": case for name, case in TORCH_PLANTED.items()}}
-ALL_CORRECT = {**CORRECT, **{f"torch: {name}": case for name, case in TORCH_CORRECT.items()}}
+ALL_CORRECT = {**CORRECT, **UNUSUAL, **{f"torch: {name}": case for name, case in TORCH_CORRECT.items()}}
 
 
 @functools.cache

@@ -39,6 +39,27 @@ class Message:
         return np.frombuffer(payload[:4], np.float32)[0] * np.where(bits == 1, 1, -1)
 
 
+class NaNLostOnTheWire(Message):
+    """C(v) propagates NaN; the message's scale leaves it out."""
+
+    def encode(self, v):
+        return np.float32(np.nanmean(np.abs(v))).tobytes() + np.packbits(v >= 0).tobytes()
+
+
+class CountsBytes:
+    """Two bits an entry and a scale, their number given in bytes where bits are meant."""
+
+    def omega(self, d):
+        return d**0.5 - 1 if d > 1 else 0.0
+
+    def bits(self, d):
+        return -(-2 * d // 8) + 32
+
+    def __call__(self, v, rng):
+        m = np.abs(v).max(-1, keepdims=True)
+        return np.where(rng.random(v.shape) * m < np.abs(v), np.sign(v) * m, 0 * v).astype(v.dtype) + 0 * v
+
+
 class LosesTheLastByte(Message):
     """Whole bytes only: at sizes that are no multiple of eight the rest of the signs is lost."""
 
@@ -131,6 +152,8 @@ class MoreThanKAtTies:
 
 
 PLANTED = {
+    "NaN lost on the wire": (NaNLostOnTheWire(), {}, "nonfinite"),
+    "bytes for bits, at random": (CountsBytes(), {}, "bits"),
     "three values in one bit": (ThreeValuesInOneBit(), {}, "bits"),
     "places not counted": (ValuesWithoutIndices(), {}, "bits"),
     "scale not counted": (NoScaleInTheCount(), {}, "bits"),

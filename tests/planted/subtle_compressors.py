@@ -83,7 +83,16 @@ def threshold_of_a_sample_delta(d):
     return count(d, 0.1) / d
 
 
+ROTATION = np.linalg.qr(np.random.default_rng(33).standard_normal((33, 33)))[0]
+
+
+def rotated_sign(v):
+    """Q^T sign(Q v), scaled, Q fixed: 2/pi is kept of vectors drawn at random, half of that is claimed of all."""
+    return (scaled_sign(v @ ROTATION) @ ROTATION.T).astype(v.dtype)
+
+
 PLANTED = {
+    "a fixed rotation, delta of the mean": (rotated_sign, {"delta": 0.3, "dims": (33,)}, "contraction"),
     "rounds to the nearest level": (rounds_to_nearest, {"unbiased": True}, "unbiased"),
     "seeded by its input": (seeded_by_its_input, {"unbiased": True}, "unbiased"),
     "divides by the share, not by k/d": (share_for_count, {"unbiased": True}, "unbiased"),
