@@ -13,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from efcheck.compressors import ScaledSign, Sign  # noqa: E402
+from efcheck.compressors import Identity, ScaledSign, Sign  # noqa: E402
 from efcheck.train import EFSGD, NonFiniteError, _compiled, _eager, _foreach, _general, algorithms  # noqa: E402
 
 # torch warns about itself when its compiler is first imported
@@ -205,6 +205,18 @@ def test_torchs_fused_step_is_given_tensors_that_lie_alike(by_columns: str, mome
                 optimizer.state[p][name] = laid(value, "state")
         results.append(p.detach())
     assert torch.allclose(*results, rtol=1e-6, atol=1e-7)  # fused or not, three steps of a few roundings
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("lie", [lambda t: t[:, ::2], lambda t: t.T[::2], lambda t: t[:, 1:5]])
+def test_a_step_does_not_write_into_the_gaps_of_a_parameter(lie: Callable[[Any], Any], momentum: float) -> None:
+    whole = torch.arange(24.0).reshape(4, 6)
+    x, expected = torch.nn.Parameter(lie(whole)), whole.clone()
+    optimizer = EFSGD([x], 0.5, Identity(), feedback=False, momentum=momentum)
+    x.grad = torch.rand(x.shape)
+    lie(expected).sub_(0.5 * x.grad)
+    optimizer.step()
+    assert torch.equal(whole, expected)
 
 
 @pytest.mark.parametrize("form", ["eager", "foreach"])

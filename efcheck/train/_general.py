@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.sgd import sgd
 
 from efcheck.train._compress import torch_form
-from efcheck.train._slot import UNCHANGED, Slot, Unit, check_gradients, first_not_finite, laid_as
+from efcheck.train._slot import UNCHANGED, Slot, Unit, check_gradients, dense, first_not_finite, laid_as
 
 
 def corrected(unit: Unit) -> tuple[list[Tensor], list[Tensor]]:
@@ -82,9 +82,11 @@ def _put(old: Tensor, new: Tensor, ok: Tensor | None) -> None:
 
 
 def plain(slot: Slot) -> bool:
-    """Whether torch's own fused SGD makes this step: nothing is compressed or remembered, dtypes and layouts agree."""
-    alike = slot.m is None or slot.m.stride() == slot.x.stride()
-    return slot.e is None and not slot.after and alike and slot.x.dtype in (torch.float32, torch.float64)
+    """Whether torch's own fused SGD makes this step: nothing is compressed or remembered, dtypes agree, x has no gaps and
+    shape and strides are one; but for the gradient's strides, see `laid_as`."""
+    x, g, m = slot.x, slot.g, slot.m
+    alike = g.shape == x.shape and (m is None or (m.shape == x.shape and m.stride() == x.stride()))
+    return slot.e is None and not slot.after and alike and x.dtype in (torch.float32, torch.float64) and dense(x)
 
 
 def plain_step(slots: Sequence[Slot]) -> Tensor | None:

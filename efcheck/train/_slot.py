@@ -102,8 +102,20 @@ class Slot:
 Unit = Sequence[Slot]  # the tensors that are compressed as one vector
 
 
+def dense(x: Tensor) -> bool:
+    """Whether x's entries fill its part of memory, each at a place of its own, in whatever order."""
+    if x.is_contiguous():
+        return True
+    wanted = 1
+    for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
+        if size != 1 and stride != wanted:
+            return False
+        wanted *= size
+    return True
+
+
 def laid_as(t: Tensor, x: Tensor) -> Tensor:
-    """t, its entries in memory in the order of x's, for what goes by place and does not look at strides."""
+    """t, its entries in memory in the order of x's, which is dense: for what goes by place and does not look at strides."""
     return t if t.stride() == x.stride() else torch.empty_like(x, dtype=t.dtype).copy_(t)
 
 
