@@ -27,6 +27,7 @@ from efcheck.errors import argument_error, integer, real
 from efcheck.train import _compress, _forms, _general
 from efcheck.train._slot import NonFiniteError as NonFiniteError
 from efcheck.train._slot import Slot, Unit, state_dtype
+from efcheck.train._state import check_keys, check_state
 
 PLACES = {"momentum_at": ("before", "after"), "weight_decay_at": ("coupled", "decoupled")}
 GRANULARITIES = ("tensor", "group", "model")
@@ -55,7 +56,7 @@ class EFSGD(torch.optim.Optimizer):
         Coupled: added to the gradient. Decoupled: x shrinks by 1 - gamma lambda.
     granularity : {"tensor", "group", "model"}
         What is one vector to the compressor. "tensor" is the paper's layer-wise compression; with "model" all groups need
-        one compressor.
+        one compressor, and all or none feedback.
     form : {"auto", "eager", "compiled", "foreach", "triton"}
         How steps of Sign and ScaledSign are computed; the others have one form. See efcheck.train._forms.
     seed : int
@@ -108,6 +109,7 @@ class EFSGD(torch.optim.Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its settings are checked, the missing ones are the optimizer's."""
         given = {**self.defaults, **param_group} if isinstance(param_group, dict) else self.defaults
+        check_keys(given, self.defaults)
         _check_group(given)
         if isinstance(param_group, dict) and "compressor" in param_group:
             param_group["compressor"] = given["compressor"]
@@ -116,9 +118,10 @@ class EFSGD(torch.optim.Optimizer):
             if not p.is_floating_point():
                 self.param_groups.pop()
                 raise argument_error("params", "be real floating-point tensors", str(p.dtype))
-        if self.granularity == "model" and given["compressor"] != self.param_groups[0]["compressor"]:
-            self.param_groups.pop()
-            raise argument_error("compressor", "be one for all groups when granularity is 'model'", given["compressor"])
+        for name in ("compressor", "feedback") if self.granularity == "model" else ():  # p is in [x] with feedback, else in [g]
+            if given[name] != self.param_groups[0][name]:
+                self.param_groups.pop()
+                raise argument_error(name, "be one for all groups when granularity is 'model'", given[name])
 
     @property
     def compressor(self) -> Any:
@@ -210,8 +213,10 @@ class EFSGD(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what state_dict gave, bitwise; nothing of it is shared. The compressors must be the same.
 
-        Raises ArgumentError if compressor, feedback, granularity or the places of momentum and decay differ.
+        Raises ArgumentError, with nothing loaded, if it is no state of EFSGD, if compressor, feedback, granularity or the
+        places of momentum and decay differ, or if a buffer has not its parameter's shape.
         """
+        check_state(state_dict, self.defaults, self.param_groups)
         kept = [{name: group[name] for name in (*_KEPT, "lr")} for group in self.param_groups]
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=False):
             if saved.get("granularity", self.granularity) != self.granularity:
