@@ -281,6 +281,18 @@ def test_parameters_without_a_gradient_stay_and_groups_have_their_own_settings()
     assert optimizer.state[a]["memory"].tolist() == [0.5, -0.5] and optimizer.error_norm() == pytest.approx(0.5**0.5)
 
 
+def test_a_compressor_that_works_in_place_leaves_the_corrected_step_as_it_was() -> None:
+    def first_entry(v: Any) -> Any:
+        v[1:] = 0
+        return v
+
+    (x,) = parameters([np.zeros(3)])
+    optimizer = EFSGD([x], 1.0, first_entry)
+    give([x], [np.array([1.0, 2.0, 3.0])])
+    optimizer.step()
+    assert x.tolist() == [-1.0, 0.0, 0.0] and optimizer.state[x]["memory"].tolist() == [0.0, 2.0, 3.0]
+
+
 def test_a_closure_is_called_with_gradients_on_and_its_loss_returned() -> None:
     (p,) = parameters([np.array([2.0])])
     optimizer = EFSGD([p], torch.tensor(0.25))

@@ -75,7 +75,7 @@ def _foreign(compressor: Any) -> Compress:
         words = {"rng": rng} if extra else {}
         if speaks != "torch":
             try:
-                out = compressor(v.detach().cpu().numpy(), **words)
+                out = compressor(v.detach().cpu().numpy().copy(), **words)  # it may work in place
                 speaks = "numpy"
                 return _result(torch.from_numpy(np.array(out, copy=True)), v)
             except (AttributeError, TypeError, RuntimeError):
