@@ -21,11 +21,23 @@ _LEAST_D = 16  # below, 1/d is no small number
 def all_warnings(trace: Trace) -> tuple[list[str], list[str]]:
     """The warnings, and what could not be looked at."""
     warnings, blind = [], []
-    for rule in (memory_grows, delta_near_worst, one_layer_dominates):
+    for rule in (run_stopped, memory_not_finite, memory_grows, delta_near_worst, one_layer_dominates):
         found, missing = rule(trace)
         warnings += found
         blind += missing
     return warnings, blind
+
+
+def run_stopped(trace: Trace) -> tuple[list[str], list[str]]:
+    """The run has diverged; what is logged is from before, or of the epoch in which it did."""
+    words = trace.stopped
+    return [f"the run {words if words.startswith('stopped') else f'diverged: {words}'}"] if words else [], []
+
+
+def memory_not_finite(trace: Trace) -> tuple[list[str], list[str]]:
+    """An ||e|| that is infinite or not a number, on which nothing below rests."""
+    unit = "epoch" if trace.by_epoch else "step"
+    return [] if trace.broken is None else [f"||e|| is not finite, first in the row of {unit} {trace.broken:g}"], []
 
 
 def stretches(lr: Column | None, rows: int) -> list[slice]:

@@ -104,7 +104,7 @@ def _lemma_3(trace: Trace) -> tuple[list[Applied], dict[str, Column], list[str]]
 
     e, lr, delta = (trace.get(name) for name in ("e_norm", "lr", "delta"))
     if e is None or not (e > 0).any():
-        return [], {}, ["Lemma 3 says nothing here: there is no memory in the log (||e|| = 0, or not logged)."]
+        return [], {}, ["Lemma 3 says nothing here: there is no memory in the log (||e|| = 0, not finite, or not logged)."]
     if lr is None or delta is None:
         return [], {}, ["Lemma 3 cannot be compared: it needs the learning rate and delta."]
     if not np.nanmax(lr) > 0:

@@ -87,14 +87,21 @@ class Log:
         pairs = zip(self.rows, other.rows, strict=False)
         return all(_without_clock(a) == _without_clock(b) for a, b in pairs)
 
-    def problems(self) -> list[str]:
-        """One line for each thing that a reader of its numbers must know."""
+    @property
+    def stopped(self) -> str:
+        """Why it has diverged, in words; empty if it has not."""
+        if self.diverged is None:
+            return ""
+        return str(self.run.get("stopped", f"a loss or an accuracy of epoch {self.diverged} is not finite"))
+
+    def problems(self, used: bool = False) -> list[str]:
+        """One line for each thing that a reader of its numbers must know; `used`: also where it has diverged they count."""
         lines = []
         if self.cut:
             lines.append(f"{self.path}:{len(self.rows) + 2}: the last line is cut off (a run in progress, or killed); left out")
         if self.diverged is not None:
-            why = self.run.get("stopped", f"a loss or an accuracy of epoch {self.diverged} is not finite")
-            lines.append(f"{self.path}:{min(self.diverged, len(self.rows)) + 1}: diverged: {why}; left out")
+            line = f"{self.path}:{min(self.diverged, len(self.rows)) + 1}: diverged: {self.stopped}"
+            lines.append(line if used else f"{line}; left out")
         elif not self.complete:
             lines.append(f"{self.path}:{len(self.rows) + 1}: unfinished: {len(self.rows)} of {self.run['epochs']} epochs")
         return lines

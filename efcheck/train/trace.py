@@ -1,7 +1,8 @@
 """What `efcheck diagnose` reads: a run's metrics.jsonl, or a CSV file with named columns.
 
 Columns of a CSV, each optional but the first line and one of step and epoch: step, epoch, density (of p_t), density_g, delta,
-e_norm, lr, grad_norm; empty cells are allowed. Other names are told by `column`: {"e_norm": "memory"}.
+e_norm, lr, grad_norm; empty cells are allowed. An e_norm of inf or nan is remembered as `broken`; elsewhere nan is as an empty
+cell. Other names are told by `column`: {"e_norm": "memory"}.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ COLUMNS = {
     "g_norm": "||g||",
 }
 _CSV = {"density": "density_p", "grad_norm": "g_norm"}
+_MOST = 2.0**53  # steps: above, the next one is the same float
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Trace:
     run: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     by_epoch: bool = False  # "step" counts epochs: the file has no steps
+    stopped: str = ""  # why the run has diverged, in words
+    broken: float | None = None  # the first step with an ||e|| that is not finite; in `columns` that is NaN
 
     def get(self, name: str) -> Column | None:
         """The column, None if it is absent or has no finite number."""
@@ -87,25 +91,37 @@ def read(path: Path, column: Mapping[str, str] | None = None) -> Trace:
         path = path / "metrics.jsonl"
     if not path.is_file():
         raise argument_error("out", "be a folder with metrics.jsonl, or a .jsonl or .csv file", f"{path}, which is not there")
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         return _csv(path, column or {})
     if column:
         raise argument_error("column", "go with a .csv file", path.name)
     log = logs.read(path)
     if not log.rows:
-        raise EfcheckError(f"{path}: must hold a finished epoch; got none")
-    columns = {key: log.values(key) for key in COLUMNS}
-    by_epoch = not (np.diff(columns["step"], prepend=0.0) > 0).all()  # absent, or no count of steps
+        raise EfcheckError(f"{path}: must hold a finished epoch; got none{log.stopped and f': the run {log.stopped}'}")
+    columns = {key: _finite(log.values(key)) for key in COLUMNS}
+    steps = columns["step"]
+    by_epoch = not ((np.diff(steps, prepend=0.0) > 0) & (steps <= _MOST)).all()  # absent, or no count of steps
     if by_epoch:
         columns["step"] = np.arange(1.0, len(log.rows) + 1)
     names = sorted({name for row in log.rows if isinstance(row.get("layers"), dict) for name in row["layers"]})
     layers = {name: {key: _of_layer(log, name, key) for key in COLUMNS if key not in ("step", "lr")} for name in names}
-    return Trace(str(path), columns, layers, log.run, tuple(log.problems()), by_epoch)
+    null = np.array(["e_norm" in row and row["e_norm"] is None for row in log.rows])  # so JSON tells what is not finite
+    broken = _first(null | np.isinf(log.values("e_norm")), columns["step"])
+    return Trace(str(path), columns, layers, log.run, tuple(log.problems(used=True)), by_epoch, log.stopped, broken)
+
+
+def _finite(values: Column) -> Column:
+    return np.where(np.isfinite(values), values, math.nan)
+
+
+def _first(bad: NDArray[np.bool_], steps: Column) -> float | None:
+    """The first step that is bad."""
+    return float(steps[np.argmax(bad)]) if bad.any() else None
 
 
 def _of_layer(log: logs.Log, name: str, key: str) -> Column:
     layers = [row["layers"].get(name) if isinstance(row.get("layers"), dict) else None for row in log.rows]
-    return np.array([logs.number(layer.get(key)) if isinstance(layer, dict) else math.nan for layer in layers])
+    return _finite(np.array([logs.number(layer.get(key)) if isinstance(layer, dict) else math.nan for layer in layers]))
 
 
 def _csv(path: Path, column: Mapping[str, str]) -> Trace:
@@ -124,7 +140,11 @@ def _csv(path: Path, column: Mapping[str, str]) -> Trace:
         bad = int(np.argmin(growing))
         what = "step" if "step" in places else "epoch"
         raise EfcheckError(f"{path}:{numbers[bad]}: `{what}` must grow from row to row; got {found['step'][bad]:g}")
-    return Trace(str(path), found, by_epoch="step" not in places)
+    broken = None
+    if "e_norm" in found:
+        broken = _first(np.isinf(found["e_norm"]), found["step"])
+        found["e_norm"] = _finite(found["e_norm"])
+    return Trace(str(path), found, by_epoch="step" not in places, broken=broken)
 
 
 def _places(path: Path, head: list[str], column: Mapping[str, str]) -> dict[str, int]:
@@ -168,6 +188,13 @@ def _number(path: Path, line: int, cells: list[str], name: str, place: int) -> f
         value = float(text)
     except ValueError:
         raise EfcheckError(f"{path}:{line}: `{name}` must be a number; got {text!r}") from None
-    if value < 0:
-        raise EfcheckError(f"{path}:{line}: `{name}` must be >= 0; got {text}")
+    where = f"{path}:{line}: `{name}` must"
+    if name == "e_norm" and not math.isfinite(value):
+        return math.inf  # nan too, which is not an empty cell here
+    if name in ("step", "epoch") and value > _MOST:
+        raise EfcheckError(f"{where} be at most 2^53; got {text}")
+    if math.isinf(value):
+        raise EfcheckError(f"{where} be finite; got {text}")
+    if value < 0 and name != "delta":  # that of an unscaled sign may be
+        raise EfcheckError(f"{where} be >= 0; got {text}")
     return value
