@@ -6,7 +6,9 @@ import gzip
 import io
 import os
 import struct
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,9 +56,12 @@ def test_idx_files_are_read(suffix: str, tmp_path: Path) -> None:
     (1, gzip.compress(b"\x00\x00\x0d\x01" + bytes(9)), "must be an idx file of bytes with 1 dimensions; .* are 00000d01"),
     (3, gzip.compress(b""), "must be an idx file of bytes with 1 dimensions; its first bytes are "),
     (1, gzip.compress(idx(fashion()[3])), "has 6 images and train-labels-idx1-ubyte has 4 labels"),
+    (0, gzip.compress(idx(np.zeros((6, 32, 32), np.uint8))), "must have images of 28 x 28 pixels; got 6 of 32 x 32. Get it"),
+    (2, gzip.compress(idx(np.zeros((0, 28, 28), np.uint8))), "must have images of 28 x 28 pixels; got 0 of 28 x 28. Get it"),
     (3, gzip.compress(idx(np.array([0, 9, 10, 1], np.uint8))), "t10k-labels-idx1-ubyte must have labels below 10; got 10"),
 ], ids=["absent", "gzip cut short", "gzip damaged", "not gzipped", "a byte less", "a byte more", "a header that lies",
-        "labels for images", "floats", "empty", "fewer labels", "label out of range"])  # fmt: skip
+        "labels for images", "floats", "empty", "fewer labels", "other pixels",
+        "no images", "label out of range"])  # fmt: skip
 def test_idx_files_that_are_damaged_are_refused(file: int, content: bytes | None, told: str, tmp_path: Path) -> None:
     for i, (name, values) in enumerate(zip(_idx.FILES, fashion(), strict=True)):
         if i != file:
@@ -126,6 +131,54 @@ def test_a_jpeg_copy_that_is_damaged_is_refused(damage: str, tmp_path: Path) -> 
         path.unlink()
     told = "must hold cifar10_jpeg.npz; it is not there" if damage == "absent" else f"{path} is damaged: "
     refused("cifar10-jpeg", tmp_path, told)
+
+
+def npz(**members: bytes) -> bytes:
+    """A zip file of these members."""
+    with zipfile.ZipFile(out := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.npy", content)
+    return out.getvalue()
+
+
+def npy(header: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+
+
+@pytest.mark.parametrize(("content", "told"), [
+    (b"", "No data left in file"),
+    (npz(header=bytes(5000)).replace(b"\x08\x00", b"\x63\x00"), "compression"),
+    (npz(header=npy("{'descr': (((")), "."),
+    (npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }\n") + b"1", "."),
+], ids=["empty", "a method of compression that is none", "a header that is cut", "an array"])  # fmt: skip
+def test_a_jpeg_copy_that_numpy_cannot_read_is_one_line(content: bytes, told: str, tmp_path: Path) -> None:
+    pytest.importorskip("PIL.Image")
+    path = tmp_path / _jpeg.FILE
+    path.write_bytes(content)
+    refused("cifar10-jpeg", tmp_path, f"^{path} is damaged: .*{told}")
+
+
+def test_a_jpeg_copy_whose_deflated_bytes_are_damaged_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("PIL.Image")
+    path, content = tmp_path / _jpeg.FILE, bytearray(npz(header=bytes(range(256)) * 20))
+    content[50:80] = b"\xff" * 30
+    path.write_bytes(content)
+    refused("cifar10-jpeg", tmp_path, f"^{path} is damaged: Error -3 while decompressing data")
+
+
+@pytest.mark.parametrize(("name", "change", "told"), [
+    ("train_label", lambda v: v.astype(float) + 0.5, "train_label must be integers, one for each image; got float64 of shape"),
+    ("train_label", lambda v: v[0], r"train_label must be integers, .*; got uint8 of shape \(\)"),
+    ("test_label", lambda v: v.astype(int) - 10, r"test_label must be one label in \[0, 10\) for each image"),
+    ("test_len", lambda v: v[:0], r"test_len must be integers, one for each image; got uint16 of shape \(0,\)"),
+    ("train_len", lambda v: np.array(3), r"train_len must be integers, .*; got int64 of shape \(\)"),
+    ("test_bytes", lambda v: v[:-5], r"test_bytes must have [0-9]+ bytes by test_len; got [0-9]+"),
+])  # fmt: skip
+def test_a_jpeg_copy_with_arrays_that_do_not_fit_is_one_line(name: str, change: Any, told: str, tmp_path: Path) -> None:
+    arrays, _ = jpegs({"train": 2, "test": 2})
+    arrays[name] = change(arrays[name])
+    np.savez(tmp_path / _jpeg.FILE, **arrays)
+    refused("cifar10-jpeg", tmp_path, f"is damaged: {told}")
 
 
 @pytest.mark.slow

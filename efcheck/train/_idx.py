@@ -21,21 +21,25 @@ MD5 = dict(zip(FILES, (
     "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
     "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310",
 ), strict=True))  # fmt: skip
-CLASSES = 10
+CLASSES, SHAPE = 10, (28, 28)
 _LIMIT = 1 << 28  # bytes a file may unpack to; the largest has 47 million
 
 
 def read(folder: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training images (n, 1, H, W) and labels (n,), test images and labels.
+    """Training images (n, 1, 28, 28) and labels (n,), test images and labels. No MD5: Debian packs them anew.
 
     Raises
     ------
     EfcheckError
-        If a file is absent, cut short or not an idx file of bytes, or images and labels do not fit.
+        If a file is absent, cut short or not an idx file of bytes, if there is no image or one of another size, or if images
+        and labels do not fit.
     """
     found = []
     for images, labels in (FILES[:2], FILES[2:]):
         pictures, names = _array(_file(folder, images), 3), _array(_file(folder, labels), 1)
+        if pictures.shape[1:] != SHAPE or not len(pictures):
+            got = f"{len(pictures)} of {' x '.join(map(str, pictures.shape[1:]))}"
+            raise EfcheckError(f"{folder / images} must have images of 28 x 28 pixels; got {got}. Get it from {WHERE}")
         if len(pictures) != len(names):
             raise EfcheckError(f"{folder / images} has {len(pictures)} images and {labels} has {len(names)} labels")
         if names.size and names.max() >= CLASSES:

@@ -6,7 +6,6 @@ cifar10_jpeg.npz: image i of a part is `header`, the next `{part}_len[i]` bytes 
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ import torch
 from torch import Tensor
 
 from efcheck.errors import EfcheckError, MissingExtraError
+from efcheck.train._fetch import line
 
 FILE = "cifar10_jpeg.npz"
-CLASSES = 10
+CLASSES, _SHAPE = 10, (32, 32, 3)
 _END = b"\xff\xd9"
 
 
@@ -38,8 +38,10 @@ def read(folder: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             a, b = _part(arrays, "train")
             c, d = _part(arrays, "test")
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise EfcheckError(f"{path} is damaged: {error}") from error
+    except MissingExtraError:
+        raise
+    except Exception as error:  # zip, NumPy and Pillow have a dozen kinds of them for what is damaged
+        raise EfcheckError(f"{path} is damaged: {line(error)}") from error
     return a, b, c, d
 
 
@@ -49,14 +51,25 @@ def _part(arrays: Any, part: str) -> tuple[Tensor, Tensor]:
     except ImportError as error:
         raise MissingExtraError("cifar10-jpeg needs Pillow: pip install pillow") from error
     header, raw = arrays["header"].tobytes(), arrays[f"{part}_bytes"].tobytes()
-    labels = torch.from_numpy(arrays[f"{part}_label"].astype(np.int64))
-    inside = bool(((labels >= 0) & (labels < CLASSES)).all())
-    if len(labels) != len(arrays[f"{part}_len"]) or not inside:
+    labels, sizes = _whole(arrays, f"{part}_label"), _whole(arrays, f"{part}_len")
+    if len(labels) != len(sizes) or labels.min() < 0 or labels.max() >= CLASSES:
         raise ValueError(f"{part}_label must be one label in [0, {CLASSES}) for each image")
-    ends = np.cumsum(arrays[f"{part}_len"], dtype=np.int64)
-    images = np.empty((len(ends), 32, 32, 3), np.uint8)
+    ends = np.cumsum(sizes, dtype=np.int64)
+    if sizes.min() < 0 or ends[-1] != len(raw):
+        raise ValueError(f"{part}_bytes must have {ends[-1]} bytes by {part}_len; got {len(raw)}")
+    images = np.empty((len(ends), *_SHAPE), np.uint8)
     start = 0
     for i, end in enumerate(ends.tolist()):
-        images[i] = np.asarray(Image.open(io.BytesIO(header + raw[start:end] + _END)))
-        start = end
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels
+        image = np.asarray(Image.open(io.BytesIO(header + raw[start:end] + _END)))
+        if image.shape != _SHAPE:
+            raise ValueError(f"{part} image {i} must have shape {_SHAPE}; got {image.shape}")
+        images[i], start = image, end
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels.astype(np.int64))
+
+
+def _whole(arrays: Any, name: str) -> np.ndarray:
+    """A vector of integers, one for each image."""
+    found: np.ndarray = arrays[name]
+    if found.dtype.kind not in "iu" or found.ndim != 1 or not found.size:
+        raise ValueError(f"{name} must be integers, one for each image; got {found.dtype} of shape {found.shape}")
+    return found
