@@ -15,6 +15,7 @@ _STREAMS = ("model", "order", "augment", "dropout", "compressor")
 _FLAGS = ("channels_last", "compile", "graphs", "constant_lr", "official_resume")
 _PRECISIONS = ("float32", "bfloat16")
 MOST = 2**31 - 1
+_THREADS = 1024  # torch starts as many as it is told, and crashes where the system has no more
 _LARGEST = float(np.finfo(np.float32).max)  # the step size is a float32 where the weights are
 
 
@@ -29,7 +30,7 @@ class Settings:
     batch_size, epochs, seed, threads : int
         The last batch of an epoch may be smaller. threads: CPU threads of torch.
     lr : float
-        The first learning rate, in [x]^2/[f].
+        The first learning rate, > 0, in [x]^2/[f].
     device, precision : str
         "cpu" or "cuda"; "float32", or "bfloat16" for mixed precision.
     augment : bool
@@ -77,9 +78,9 @@ class Settings:
             raise argument_error(option("precision"), f"be one of {', '.join(_PRECISIONS)}", self.precision)
         for name in ("batch_size", "epochs", "threads", "limit_train", "limit_test"):
             if getattr(self, name) is not None:
-                integer(option(name), getattr(self, name), 1, MOST)
+                integer(option(name), getattr(self, name), 1, _THREADS if name == "threads" else MOST)
         integer(option("seed"), self.seed, 0, 2**63 - 1)
-        real(option("lr"), self.lr, 0, _LARGEST)
+        real(option("lr"), self.lr, 0, _LARGEST, open_ends=True)
         real(option("dropout"), self.dropout, 0, 1)
         if self.official_resume and (self.constant_lr or self.epochs < 2):
             other = (

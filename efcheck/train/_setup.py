@@ -48,19 +48,30 @@ def _some(labels: torch.Tensor, n: int | None) -> slice | torch.Tensor:
     return torch.arange(n) * total // n if bool((labels.diff() >= 0).all()) else slice(n)
 
 
-def build_model(settings: Settings, data: Data, device: torch.device) -> torch.nn.Module:
-    """The network with the weights of the seed, on the device."""
-    build, (channels, size) = MODELS[settings.model], data.train_images.shape[1:3]
-    known = inspect.signature(build).parameters
+def model_options(settings: Settings, data: Data) -> dict[str, Any]:
+    """What the network is told besides its classes.
+
+    Raises
+    ------
+    ArgumentError
+        If the network does not fit the data or the settings.
+    """
+    channels, size = data.train_images.shape[1:3]
+    known = inspect.signature(MODELS[settings.model]).parameters
     fitting = {"channels": channels, "size": size, "dropout": settings.dropout}
-    options = {name: value for name, value in fitting.items() if name in known}
     if channels != 3 and "channels" not in known:
         raise argument_error("--model", f"fit {data.label}, whose images have {channels} channel", settings.model, "Use cnn.")
     if settings.dropout and "dropout" not in known:
         raise argument_error("--dropout", f"be 0 for {settings.model}, which has none", settings.dropout)
+    return {name: value for name, value in fitting.items() if name in known}
+
+
+def build_model(settings: Settings, data: Data, device: torch.device) -> torch.nn.Module:
+    """The network with the weights of the seed, on the device."""
+    options = model_options(settings, data)
     torch.manual_seed(settings.seed_of("model"))
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    model: Any = build(data.classes, **options)
+    model: Any = MODELS[settings.model](data.classes, **options)
     found: torch.nn.Module = model.to(device=device, memory_format=layout)  # torch's stubs do not know this form
     return found
 

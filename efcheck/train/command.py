@@ -18,7 +18,7 @@ from efcheck.errors import EfcheckError, argument_error, integer, real
 from efcheck.train import checkpoint, schedule
 from efcheck.train import data as datasets
 from efcheck.train._settings import MOST, Settings, option
-from efcheck.train._setup import device_named
+from efcheck.train._setup import device_named, model_options
 from efcheck.train._stop import Stopped
 from efcheck.train._watch import DivergedError
 from efcheck.train.loop import Run, train
@@ -39,6 +39,7 @@ def run(options: dict[str, Any], folder: Path, out: Path, *, resume: bool, every
     if checkpoint.holds_run(out) and not resume:
         raise argument_error(option("out"), "be a folder without a run", str(out), "Pass --resume, or another --out.")
     data = datasets.load(settings.data, folder, download)
+    model_options(settings, data)  # refuses what does not fit, before OUT is made
     _make(out)
     paths = f"--data-dir {shlex.quote(str(folder))} --out {shlex.quote(str(out))}"
     again = f"efcheck train {settings.options()} {paths} --checkpoint-every {every:g} --resume"
