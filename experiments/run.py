@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import os
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from efcheck.errors import EfcheckError
+from efcheck.errors import EfcheckError, argument_error
 from efcheck.train import logs
 from efcheck.train.manifest import Run, load
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         return _all(options)
-    except EfcheckError as error:
+    except (EfcheckError, OSError) as error:
         print(f"run: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # between two runs; within one it is a Stopped
@@ -48,26 +49,37 @@ def _all(options: argparse.Namespace) -> int:
     runs = [run for run in manifest.runs() if fnmatch.fnmatch(run.name, options.only)]
     if not runs:
         raise EfcheckError(f"`only` must match a run; got {options.only}. There are {manifest.runs()[0].name} and others.")
+    states = [finished(options.out / run.experiment / run.name, run) for run in runs]
     data: Any = None
-    for i, run in enumerate(runs, start=1):
+    if not options.list:
+        if not all(states):
+            from efcheck.train.data import load as load_data
+
+            data = load_data(manifest.data, options.data_dir)
+        for name, folder in (("out", options.out), ("keep", options.keep)):
+            if folder is not None:
+                _make(name, folder / manifest.name)
+    for i, (run, done) in enumerate(zip(runs, states, strict=True), start=1):
         out = options.out / run.experiment / run.name
-        done = finished(out, run)
         print(f"{i}/{len(runs)} {run.name}: {done or 'to do'}", flush=True)
         if options.list:
             continue
-        if not done:
-            if data is None:
-                from efcheck.train.data import load as load_data
-
-                data = load_data(run.data, options.data_dir)
-            code = one(run, data, out, options.device)
-            if code:
-                return code
+        if not done and (code := one(run, data, out, options.device)):
+            return code
         if options.keep is not None:
-            place = options.keep / run.experiment
-            place.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(out / "metrics.jsonl", place / f"{run.name}.jsonl")
+            shutil.copyfile(out / "metrics.jsonl", options.keep / run.experiment / f"{run.name}.jsonl")
     return 0
+
+
+def _make(name: str, folder: Path) -> None:
+    """The folder, in which can be written; `name` is the option's."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise argument_error(f"--{name}", "be a folder that can be written to", str(folder.parent))
 
 
 def finished(out: Path, run: Run) -> str:
@@ -85,13 +97,14 @@ def one(run: Run, data: Any, out: Path, device: str | None) -> int:
     """Train or resume a run; 0 when it is over, 128 + the signal's number when stopped."""
     from efcheck.train import checkpoint
     from efcheck.train._settings import Settings
-    from efcheck.train._setup import device_named
+    from efcheck.train._setup import device_named, model_options
     from efcheck.train._stop import Stopped
     from efcheck.train._watch import DivergedError
     from efcheck.train.loop import train
 
     told = run.settings()
     settings = Settings(**{**told, "device": device_named(device or told.get("device", "cpu"))})
+    model_options(settings, data)  # refuses what does not fit, before the folder is made
     out.mkdir(parents=True, exist_ok=True)
     try:
         with checkpoint.only_one_run(out):

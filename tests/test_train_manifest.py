@@ -221,3 +221,14 @@ def test_run_py_says_in_one_line_what_it_cannot_do(tmp_path: Path, capsys: pytes
     code, _, err = here(words, capsys)  # no images
     assert code == 2 and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--out", "--keep"])
+def test_run_py_refuses_a_place_that_is_no_folder_before_any_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    write_idx(tmp_path / "images", train=64, test=16)
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", Path("/proc/nope")):
+        code, out, err = here([*command(tmp_path, small(tmp_path)), option, str(place)], capsys)
+        assert (code, out, err) == (2, "", f"run: `{option}` must be a folder that can be written to; got {place}.\n")
