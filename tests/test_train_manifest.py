@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,7 @@ def test_a_run_knows_its_own_file_and_what_another_differs_in() -> None:
     run = Run("x", "fashion-mnist", "cnn", "sgdm", 8, 1, 0.1, 6, options={"limit_train": 50, "device": "cuda"})
     own = {**run.settings(), "device": "cpu", "lr": 0.1 * (1 + 1e-12)}
     assert run.matches(own)
+    assert replace(run, options={**run.options, "graphs": True}).matches({**own, "graphs": False})  # where nothing is captured
     assert run.differences({**own, "limit_train": None, "seed": 2}) == ["seed 2 instead of 1", "limit_train None instead of 50"]
     assert run.differences({**own, "lr": 0.2}) == ["lr 0.2 instead of 0.1"]
 

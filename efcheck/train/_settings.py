@@ -42,7 +42,7 @@ class Settings:
     constant_lr : bool
         No drops: A.3's tuning.
     graphs : bool
-        Steps in CUDA graphs, on a GPU (efcheck.train.graphed).
+        Steps in CUDA graphs, on a GPU (efcheck.train.graphed); see `captures`.
     official_resume : bool
         At each drop of the learning rate go back to the weights with the best test accuracy, and forget momentum and
         memory, as the authors' code did.
@@ -87,6 +87,11 @@ class Settings:
                 "--constant-lr, which has no drops" if self.constant_lr else "--epochs 1, which has no best epoch to go back to"
             )
             raise argument_error(option("official_resume"), f"go without {other}", "both")
+
+    @property
+    def captures(self) -> bool:
+        """Whether steps become CUDA graphs: wanted, on a GPU, and not compiled."""
+        return self.graphs and self.device == "cuda" and not self.compile
 
     def seed_of(self, stream: str, epoch: int = 0) -> int:
         """A seed for one use of chance in one epoch, from `seed` alone: no use shifts another."""

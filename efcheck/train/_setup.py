@@ -87,6 +87,7 @@ def header(settings: Settings, data: Data, model: torch.nn.Module, optimizer: An
     return {
         "efcheck": __version__,
         **settings.to_json(),
+        "graphs": settings.captures,
         "data_label": data.label,
         "classes": data.classes,
         "images": [len(data.train_labels), len(data.test_labels)],
@@ -101,8 +102,8 @@ def header(settings: Settings, data: Data, model: torch.nn.Module, optimizer: An
     }
 
 
-def summary(head: Mapping[str, Any]) -> str:
-    """The effective hyper-parameters in one line."""
+def summary(head: Mapping[str, Any], settings: Settings) -> str:
+    """The effective hyper-parameters in one line, and which of the settings has none."""
     parts = [f"{key} {value}" for key, value in head["optimizer"].items() if key not in ("algorithm", "name")]
     images, tests = head["images"]
     data = f"{head['data_label']} ({images:,} images{', augmented' if head['augment'] else ''}; {tests:,} to test)"
@@ -110,7 +111,9 @@ def summary(head: Mapping[str, Any]) -> str:
     model = f"{head['model']} ({head['parameters']:,} parameters{dropout})"
     run = f"batch {head['batch_size']}, {head['epochs']} epochs, seed {head['seed']}, {head['device']}, {head['precision']}"
     drops = f"; lr / 10 after epochs {', '.join(f'{e:g}' for e in head['milestones'])}" if head["milestones"] else ""
-    return f"{head['algorithm']} on {data}, {model}, {run}: {', '.join(parts)}{drops}"
+    idle = f"; --graphs: none {'on a CPU' if settings.device == 'cpu' else 'with --compile'}"
+    idle = idle if settings.graphs and not settings.captures else ""
+    return f"{head['algorithm']} on {data}, {model}, {run}: {', '.join(parts)}{drops}{idle}"
 
 
 def hardware(device: str) -> str:

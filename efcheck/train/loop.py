@@ -237,7 +237,7 @@ def train(
         run, keeper = _run(settings, data), Keeper(out, every)
         if resume:
             _resume(run, keeper, tell)
-        tell(_setup.summary(run.header))
+        tell(_setup.summary(run.header, settings))
         metrics.write(out, run.header, run.rows)
         try:
             while not run.finished:

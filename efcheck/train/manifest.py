@@ -44,6 +44,7 @@ _OPTIONS: dict[str, type] = {
     "limit_train": int, "limit_test": int, "dropout": float, "precision": str, "device": str, "channels_last": bool,
     "compile": bool, "graphs": bool, "augment": bool, "official_resume": bool, "threads": int,
 }  # fmt: skip
+_ELSEWHERE = ("device", "threads", "graphs", "lr")  # where and how it is computed; the rate is compared by itself
 _TEXTS, _LISTS = ("title", "paper", "data", "model"), ("algorithms", "batch_sizes", "seeds")
 _KEYS = (*_TEXTS, *_LISTS, "epochs", "constant_lr", "momentum", "weight_decay", "lr", "grid", "options")
 
@@ -80,12 +81,12 @@ class Run:
         return found | {"augment": self.data.startswith("cifar")} | dict(self.options)  # crops and flips: A.2
 
     def matches(self, run: Mapping[str, Any]) -> bool:
-        """Whether the first line of a result file is this run's, up to rounding of the rate and where it was computed."""
+        """Whether the first line of a result file is this run's, up to rounding of the rate, and where and how it was done."""
         return not self.differences(run)
 
     def differences(self, run: Mapping[str, Any]) -> list[str]:
         """ "epochs 5 instead of 4": in what the first line of a result file is not this run's, as far as it tells."""
-        told = {key: value for key, value in self.settings().items() if key in run and key not in ("device", "threads", "lr")}
+        told = {key: value for key, value in self.settings().items() if key in run and key not in _ELSEWHERE}
         found = [f"{key} {run[key]} instead of {value}" for key, value in told.items() if run[key] != value]
         if not math.isclose(run["lr"], self.lr, rel_tol=1e-9):
             found.append(f"lr {run['lr']:g} instead of {self.lr:g}")
