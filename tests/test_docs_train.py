@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from in_process import efcheck
 
 from efcheck.cli import cli
 from efcheck.errors import MissingExtraError
@@ -84,3 +86,21 @@ def test_the_papers_numbers_on_the_page_are_those_of_its_tables() -> None:
         for batch in (128, 32, 8)
     ]
     assert found == wanted
+
+
+def test_the_numbers_of_figure_2_on_the_page_are_those_of_the_log() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    path = re.search(r"results/[a-z0-9-]+/[a-z0-9-]+\.jsonl", text)
+    assert path is not None
+    cells = re.findall(r"^\| (\d) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    rows = [json.loads(line) for line in (ROOT / path[0]).read_text(encoding="utf-8").splitlines()[1:]]
+    assert cells == [
+        (str(r["epoch"]), f"{r['lr']:g}", f"{r['e_norm']:.4f}", f"{r['density_p']:.3f}", f"{r['density_g']:.3f}") for r in rows
+    ]
+
+
+def test_what_the_page_says_of_the_papers_numbers_beside_short_runs_is_what_the_table_shows() -> None:
+    printed = efcheck("tables", ROOT / "results").stdout.split("\n\n")
+    parts = {name: next(part for part in printed if part.startswith(f"{name} on CIFAR-10")) for name in ("VGG19", "ResNet18")}
+    assert "paper (CIFAR-10)" in parts["VGG19"] and "No experiment of the paper has this network" in parts["ResNet18"]
+    assert "CIFAR-10 numbers beside VGG19's" in PAGE.read_text(encoding="utf-8")
