@@ -2,10 +2,9 @@ r"""Figure 2: the density of the gradient and of the corrected step while a netw
 
 Claims  network-density-figure: the caption has a least phi(g_t + e_t) above 0.13, VGG19 on CIFAR-10, batch size 128.
         phi(v) = ||v||_1^2 / (d ||v||_2^2) over all parameters. Our p_t = gamma g_t + e_t (Alg. 1) has e in units of x: while
-        gamma is constant its density is that of the caption's g_t + e_t, e in units of g; where gamma drops by 10, e stays
-        and outweighs gamma g_t for a while. Each epoch's point is a mean over a few steps of it, so a least
-        value over all steps may be lower. Where VGG19's runs are not among the results, the nearest are drawn, and the
-        picture says so; 0.13 is marked for VGG19 on CIFAR-10 or the JPEG copy alone.
+        gamma is constant its density is that of the caption's g_t + e_t, e in units of g. Each epoch's point is a mean
+        over a few steps of it, so a least value over all steps may be lower. Where VGG19's runs are not among the results,
+        the nearest are drawn, and the picture says so; 0.13 is marked for VGG19 on CIFAR-10 or the JPEG copy alone.
 Reads   results/, or --results DIR        Writes  fig2.{pdf,png,npz,json}        Time  2 s
 """
 
