@@ -133,11 +133,12 @@ def environment() -> dict[str, str]:
 
 def optimizers() -> Any:
     pytest.importorskip("torch")
+    from planted import awkward_optimizers as awkward
     from planted import optimizers as planted
     from planted import subtle_optimizers as subtle
     from planted import unusual_optimizers as unusual
 
-    return SimpleNamespace(**vars(planted) | vars(subtle) | vars(unusual))
+    return SimpleNamespace(**vars(planted) | vars(subtle) | vars(unusual) | vars(awkward))
 
 
 # name of the class, options, the check that must catch it
@@ -264,6 +265,8 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
         (planted.DecayAfter, {"weight_decay": "decoupled"}),
         (planted.DecayFixed, {"weight_decay": "decoupled"}),
         (planted.DecayAfterFixed, {}),
+        (planted.FixedDecay, {"decay": 0.01, "weight_decay": "coupled", "compressor": c}),
+        (planted.Wrapped, {"memory": lambda opt, p: opt.inner.state[p].get("e")}),
         (torch.optim.SGD, {"compressor": Identity()}),
         (lambda ps: torch.optim.SGD(ps, 0.1, 0.9, weight_decay=0.01, nesterov=True), {"compressor": Identity()}),
         (lambda ps: torch.optim.SGD(ps, 0.1, 0.9, dampening=0.5, foreach=True), {"compressor": Identity()}),
@@ -271,7 +274,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(range(1, 50), marks=pytest.mark.slow)], ids=["one seed", "50 seeds"])
-@pytest.mark.parametrize("index", range(36))
+@pytest.mark.parametrize("index", range(39))
 def test_right_but_unusual_optimizers_are_accused_of_nothing(index: int, seed: Any) -> None:
     factory, options = right(optimizers())[index]
     for s in [seed] if isinstance(seed, int) else seed:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from efcheck.checks._torch_optimizers import TorchRun, import_torch, seeded
 from efcheck.checks.report import Result, failed, passed, skipped
 
 
-def _start(
+def start(
     context: Context, shapes: Any = None, T: int = 6, dtype: str = "float64", settings: Mapping[str, float] = PLAIN
 ) -> tuple[TorchRun, Any]:
     """A fresh run on a pair of tensors, or on tensors of the shapes given."""
@@ -27,11 +26,11 @@ def _start(
     return context.lab.start(case.x0, [context.gamma] * len(case.x0), context.seed, settings, dtype), case
 
 
-def _same(a: list[Array] | None, b: list[Array] | None) -> bool:
+def same(a: list[Array] | None, b: list[Array] | None) -> bool:
     return a is None or b is None or all(np.array_equal(u, v, equal_nan=True) for u, v in zip(a, b, strict=True))
 
 
-class _Recorder:
+class Recorder:
     """x, e and what was asked for after each step, for runs that are not stepped plainly."""
 
     def __init__(self, run: TorchRun, gamma: float) -> None:
@@ -91,8 +90,8 @@ def _moved_all(context: Context, run: TorchRun, case: Any) -> Result | None:
 
 def missing_gradient(context: Context) -> Result:
     """A parameter whose grad is None at one step keeps x and e, and goes on afterwards; all None changes nothing."""
-    run, case = _start(context, shapes=(*context.pair, context.pair[0]))
-    seen = _Recorder(run, context.gamma)
+    run, case = start(context, shapes=(*context.pair, context.pair[0]))
+    seen = Recorder(run, context.gamma)
     absent = {1: (0,), 2: (1,), 3: (2,), 4: (0, 1, 2)}
     for t, grads in enumerate(case.gs):
         present = [None if i in absent.get(t, ()) else g for i, g in enumerate(grads)]
@@ -100,23 +99,23 @@ def missing_gradient(context: Context) -> Result:
         run.step(present)
         for i, g in enumerate(present):
             after = run.x(), run.e()
-            if g is None and not (_same([before[0][i]], [after[0][i]]) and _same(_pick(before[1], i), _pick(after[1], i))):
+            if g is None and not (same([before[0][i]], [after[0][i]]) and same(pick(before[1], i), pick(after[1], i))):
                 text = f"parameter {i} has no gradient at step {t}, and its x or its memory changes"
                 return failed(text, count=t + 1, seed=context.seed)
         seen.add(present)
     return seen.judge(context, "x and e rest while a gradient is missing", case.T)
 
 
-def _pick(e: list[Array] | None, i: int) -> list[Array] | None:
+def pick(e: list[Array] | None, i: int) -> list[Array] | None:
     return None if e is None else [e[i]]
 
 
 def closure(context: Context) -> Result:
     """step(closure) calls it with gradients enabled, uses what it computes, and returns the loss."""
-    run, case = _start(context, T=3)
+    run, case = start(context, T=3)
     if "closure" not in inspect.signature(run.optimizer.step).parameters:
         return skipped("its step takes no closure")
-    seen, calls, returned = _Recorder(run, context.gamma), 0, None
+    seen, calls, returned = Recorder(run, context.gamma), 0, None
     for grads in case.gs:
         stale = [np.full_like(g, 7.0) for g in grads]
         for p, g in zip(run.params, stale, strict=True):
@@ -126,7 +125,7 @@ def closure(context: Context) -> Result:
             nonlocal calls
             calls += 1
             run.optimizer.zero_grad()
-            loss = _loss(run, grads)
+            loss = linear_loss(run, grads)
             loss.backward()
             return loss
 
@@ -139,7 +138,7 @@ def closure(context: Context) -> Result:
     return seen.judge(context, f"step(closure) calls it {calls} times in 3 steps", 3)
 
 
-def _loss(run: TorchRun, grads: list[Array]) -> Any:
+def linear_loss(run: TorchRun, grads: list[Array]) -> Any:
     """sum <p, g>, whose gradient is g."""
     return sum((p * run.tensor(g).reshape(p.shape)).sum() for p, g in zip(run.params, grads, strict=True))
 
@@ -149,13 +148,13 @@ def state_dict(context: Context) -> Result:
 
     Once more with momentum, where the groups have it.
     """
-    found = _round_trip(context, "float64")
+    found = round_trip(context, "float64")
     if found.outcome != "passed" or not context.lab.has("momentum"):
         return found
     own = context.lab.value("momentum")
     beta = own or 0.5
     try:
-        with_momentum = _round_trip(context, "float64", {**PLAIN, "momentum": beta})
+        with_momentum = round_trip(context, "float64", {**PLAIN, "momentum": beta})
     except Exception:
         if own:
             raise
@@ -165,28 +164,28 @@ def state_dict(context: Context) -> Result:
     return replace(with_momentum, detail=f"with momentum = {beta:g}, {with_momentum.detail}")
 
 
-def _round_trip(context: Context, dtype: str, settings: Mapping[str, float] = PLAIN) -> Result:
+def round_trip(context: Context, dtype: str, settings: Mapping[str, float] = PLAIN) -> Result:
     torch = import_torch()
-    run, case = _start(context, dtype=dtype, settings=settings)
+    run, case = start(context, dtype=dtype, settings=settings)
     for grads in case.gs[:3]:
         run.step(grads)
     file = io.BytesIO()
     torch.save(run.optimizer.state_dict(), file)
     file.seek(0)
-    other, _ = _start(context, dtype=dtype, settings=settings)
+    other, _ = start(context, dtype=dtype, settings=settings)
     with torch.no_grad():
         for p, q in zip(other.params, run.params, strict=True):
             p.copy_(q)
     other.optimizer.load_state_dict(torch.load(file))
     kinds = [[None if t is None else str(t.dtype) for t in r.e_tensors() or []] for r in (run, other)]
     kept, again = run.e(), other.e()
-    if kept is not None and (again is None or not _same(kept, again) or kinds[0] != kinds[1]):
+    if kept is not None and (again is None or not same(kept, again) or kinds[0] != kinds[1]):
         return _lost(kept, again, kinds, context)
     for t, grads in enumerate(case.gs[3:]):
         for one in (run, other):
             with seeded(context.seed + t):
                 one.step(grads)
-        if not _same(run.x(), other.x()) and _repeats(context):
+        if not same(run.x(), other.x()) and _repeats(context):
             worst = max(float(np.abs(a - b).max(initial=0)) for a, b in zip(run.x(), other.x(), strict=True))
             text = f"after load_state_dict(torch.load(...)) x differs by {worst:.3g} after {t + 1} more steps"
             return failed(text, number=worst, bound=0.0, count=t + 1, seed=context.seed)
@@ -210,76 +209,17 @@ def _repeats(context: Context) -> bool:
     """Whether two fresh runs with one seed agree: an optimizer with random numbers of its own does not."""
     ends = []
     for _ in range(2):
-        run, case = _start(context)
+        run, case = start(context)
         with seeded(context.seed):
             for grads in case.gs:
                 run.step(grads)
         ends.append(run.x())
-    return _same(ends[0], ends[1])
-
-
-def skipped_step(context: Context) -> Result:
-    """torch.amp.GradScaler: an overflow skips the step and changes neither x nor e; the others are unscaled first."""
-    torch = import_torch()
-    run, case = _start(context)
-    seen = _Recorder(run, context.gamma)
-    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=10**6)
-    for t, grads in enumerate(case.gs):
-        bad = t in (1, 3)
-        used = [np.where(np.arange(g.size).reshape(g.shape) == 0, np.inf, g) if bad else g for g in grads]
-        run.optimizer.zero_grad()
-        before = run.x(), run.e()
-        scaler.scale(_loss(run, used)).backward()
-        scaler.step(run.optimizer)
-        scaler.update()
-        if bad and not (_same(before[0], run.x()) and _same(before[1], run.e())):
-            what = "x" if not _same(before[0], run.x()) else "the memory"
-            return failed(f"the scaler saw an overflow at step {t}, and {what} changes all the same", count=t + 1)
-        seen.add([None if bad else g for g in grads])
-    return seen.judge(context, "with torch.amp.GradScaler, an overflow leaves x and e as they were", case.T)
-
-
-def non_finite(context: Context) -> Result:
-    """NaN, inf and -inf, first and last in either of two gradients: an error or a step that leaves that tensor's x and e.
-
-    And x and e are finite ever after.
-    """
-    if context.lab.zero:
-        return skipped("everything is sent: there is no memory to poison")
-    count = 0
-    for bad, i, where in product((float("nan"), float("inf"), float("-inf")), (0, 1), (0, -1)):
-        run, case = _start(context)
-        told = f"one {bad} in the gradient of tensor {i} of 2, {'last' if where else 'first'} entry"
-        for t, grads in enumerate(case.gs):
-            used, before = [np.array(g) for g in grads], (run.x(), run.e())
-            if t == 2:
-                used[i].flat[where] = bad
-            count += 1
-            try:
-                run.step(used)
-            except Exception:
-                if t != 2:
-                    raise
-                continue
-            rests = _same([before[0][i]], [run.x()[i]]) and _same(_pick(before[1], i), _pick(run.e(), i))
-            if t == 2 and _finite(run.x()) and _finite(run.e()) and not rests:
-                return failed(f"{told}: its x or memory changes as if nothing were wrong", count=count, seed=context.seed)
-        if run.e() is None:
-            return skipped("it shows no memory to poison")
-        for name, parts in (("memory", run.e()), ("parameters", run.x())):
-            if not _finite(parts):
-                text = f"{told}: the {name} are not finite 3 steps later".replace("memory are", "memory is")
-                return failed(text, count=count, seed=context.seed)
-    return passed("x and the memory stay finite after nan, inf and -inf", count=count, seed=context.seed)
-
-
-def _finite(parts: list[Array] | None) -> bool:
-    return parts is None or all(bool(np.isfinite(part).all()) for part in parts)
+    return same(ends[0], ends[1])
 
 
 def gradient_untouched(context: Context) -> Result:
     """step() leaves p.grad as it was: others log it, clip it, or add to it."""
-    run, case = _start(context)
+    run, case = start(context)
     for t, grads in enumerate(case.gs):
         run.step(grads)
         for p, g in zip(run.params, grads, strict=True):
@@ -292,8 +232,8 @@ def gradient_untouched(context: Context) -> Result:
 
 def gradient_accumulation(context: Context) -> Result:
     """Two backward passes for each step, and zero_grad only at every other step: what is in p.grad is what counts."""
-    run, case = _start(context)
-    seen = _Recorder(run, context.gamma)
+    run, case = start(context)
+    seen = Recorder(run, context.gamma)
     held = [np.zeros_like(x) for x in case.x0]
     for t, grads in enumerate(case.gs):
         if t % 2 == 0:
@@ -301,70 +241,18 @@ def gradient_accumulation(context: Context) -> Result:
             held = [np.zeros_like(x) for x in case.x0]
         for share in (0.25, 0.75):
             part = [share * g for g in grads]
-            _loss(run, part).backward()
+            linear_loss(run, part).backward()
             held = [h + g for h, g in zip(held, part, strict=True)]
         run.optimizer.step()
         seen.add(list(held))
     return seen.judge(context, "gradients accumulated over several backward passes", case.T)
 
 
-def low_precision(context: Context) -> Result:
-    """float16 and bfloat16: finite on a long tensor whose absolute sum overflows float16, and checkpoints keep the memory."""
-    refused: list[str] = []
-    for dtype in ("bfloat16", "float16"):
-        try:
-            found = _long(context, dtype) or _round_trip(context, dtype)
-        except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "not implemented" not in str(error) and "dtype" not in str(error).lower():
-                raise
-            refused.append(f"{dtype}: {str(error).splitlines()[0][:80]}")
-            continue
-        if found.outcome == "failed":
-            return replace(found, detail=f"{dtype} parameters: {found.detail}")
-    if len(refused) == 2:
-        return skipped("refused: " + "; ".join(refused))
-    return passed("finite, and checkpoints keep the memory" + "".join(f"; refused {text}" for text in refused), count=2)
-
-
-def _long(context: Context, dtype: str) -> Result | None:
-    """gamma g = 2 in 40,000 entries: their sum overflows float16."""
-    if not context.free:
-        return None
-    d = 40_000
-    run = context.lab.start([np.zeros(d)], [context.gamma], context.seed, PLAIN, dtype)
-    for _ in range(2):
-        run.step([np.full(d, 2 / context.gamma)])
-    e = run.e()
-    for name, value in (("x", run.x()[0]), ("the memory", np.zeros(1) if e is None else e[0])):
-        if not np.isfinite(value).all():
-            text = f"{name} is not finite after two steps on {d} entries of gamma g = 2: a sum overflows"
-            return failed(text, number=float((~np.isfinite(value)).sum()), bound=0.0, count=2)
-    return None
-
-
-def memory_dtype(context: Context) -> Result:
-    """The memory is as precise as float32 parameters, or as the parameters if they are less precise."""
-    torch = import_torch()
-    found = {}
-    for dtype in ("float32", "float64"):
-        run, case = _start(context, dtype=dtype)
-        run.step(case.gs[0])
-        tensors = run.e_tensors()
-        if tensors is None:
-            return skipped(NO_MEMORY)
-        found[dtype] = tensors[0].dtype if tensors[0] is not None else None
-    kind = found["float32"]
-    if kind is not None and torch.finfo(kind).eps > torch.finfo(torch.float32).eps:
-        text = f"for float32 parameters the memory is {kind}: what is smaller than its rounding is lost"
-        return failed(text, number=float(torch.finfo(kind).eps), bound=float(torch.finfo(torch.float32).eps), count=2)
-    return passed(f"{str(kind).removeprefix('torch.')} for float32 parameters", count=2)
-
-
 def reported_norm(context: Context) -> Result:
     """The norm that the optimizer reports is ||e||_2 of its whole memory."""
     if context.reported is None:
         return skipped("it reports no norm that is known; pass norm=")
-    run, case = _start(context)
+    run, case = start(context)
     for t, grads in enumerate(case.gs):
         run.step(grads)
         e = run.e()
@@ -375,9 +263,3 @@ def reported_norm(context: Context) -> Result:
             text = f"it reports {told:.6g} after step {t}; the memory's norm is {true:.6g}"
             return failed(text, number=abs(told - true), bound=1e-5 * true, count=t + 1, seed=context.seed)
     return passed("the reported norm is ||e||_2", count=case.T, seed=context.seed)
-
-
-CHECKS: tuple[Callable[[Context], Result], ...] = (
-    param_groups, missing_gradient, closure, state_dict, skipped_step, non_finite, gradient_untouched,
-    gradient_accumulation, low_precision, memory_dtype, reported_norm,
-)  # fmt: skip

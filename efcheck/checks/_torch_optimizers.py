@@ -48,6 +48,7 @@ class TorchRun:
         self.dtype = getattr(self.torch, dtype)
         self.params = [self.torch.nn.Parameter(self.tensor(x)) for x in x0]
         self.optimizer = lab.make(self.params, gammas)
+        self.steps = 0
 
     def tensor(self, value: Any, dtype: Any = None) -> Any:
         """`value` as a new tensor with the strides of the array, in the run's dtype."""
@@ -58,6 +59,7 @@ class TorchRun:
     def step(self, grads: Sequence[Any]) -> None:
         for p, g in zip(self.params, grads, strict=True):
             p.grad = None if g is None else self.tensor(g).reshape(p.shape)
+        self.steps += 1
         self.optimizer.step()
 
     def set_gamma(self, gamma: float) -> None:
@@ -74,9 +76,14 @@ class TorchRun:
     def e_tensors(self) -> list[Any] | None:
         """The memory's tensors, None for a parameter that has none yet; None if the optimizer shows no memory at all."""
         found = [self.lab.find(self.optimizer, p) for p in self.params]
-        if all(tensor is None for tensor in found) and (self.lab.memory is None or any(self.optimizer.state.values())):
+        if all(tensor is None for tensor in found) and (self.lab.memory is None or self._begun()):
             return None
         return found
+
+    def _begun(self) -> bool:
+        """Whether a memory would be there by now: some state is, or, where a wrapper shows no state, a step was made."""
+        state = getattr(self.optimizer, "state", None)
+        return self.steps > 0 if state is None else any(state.values())
 
     def e(self) -> list[Array] | None:
         found = self.e_tensors()
@@ -176,7 +183,7 @@ class TorchLab:
             return None
         if callable(self.memory):
             return self.memory(optimizer, p)
-        return optimizer.state.get(p, {}).get(self.memory)
+        return _state(optimizer, p).get(self.memory)
 
     def script(self, x0: Array, gs: Array, gammas: Array, settings: Mapping[str, float]) -> str:
         """Python that repeats a run of one tensor and prints both sides of the identity; blocks end as a prompt needs it."""
@@ -235,7 +242,7 @@ def find_memory(optimizer: Any, params: Sequence[Any]) -> tuple[str | None, list
     """The state's key that is named like a memory and has the parameter's shape, and all keys of that shape."""
     keys: list[str] = []
     for p in params:
-        for key, value in optimizer.state.get(p, {}).items():
+        for key, value in _state(optimizer, p).items():
             if getattr(value, "shape", None) == p.shape and isinstance(key, str) and key not in keys:
                 keys.append(key)
     named = [name for name in MEMORY_NAMES if name in keys]
@@ -245,7 +252,13 @@ def find_memory(optimizer: Any, params: Sequence[Any]) -> tuple[str | None, list
 
 def state_keys(run: TorchRun) -> list[str]:
     """The names in the state of the run's parameters."""
-    return list(dict.fromkeys(key for p in run.params for key in run.optimizer.state.get(p, {}) if isinstance(key, str)))
+    return list(dict.fromkeys(key for p in run.params for key in _state(run.optimizer, p) if isinstance(key, str)))
+
+
+def _state(optimizer: Any, p: Any) -> Mapping[Any, Any]:
+    """The state of parameter p, empty where a wrapper of an optimizer shows none."""
+    found: Mapping[Any, Any] = getattr(optimizer, "state", {}).get(p, {})
+    return found
 
 
 def written(value: Any, kind: str) -> tuple[list[str], str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from efcheck.checks import _ef_checks
+from efcheck.checks import _ef_checks, _ef_placement
 from efcheck.checks._ef_method import MethodLab, Overflowing, source
 from efcheck.checks._ef_problem import Context, Message, Shape, problem
 from efcheck.checks._ef_trace import DECAYS, MOMENTA, UNITS
@@ -21,8 +21,8 @@ from efcheck.methods import Method
 
 BOTH: tuple[Callable[[Context], Result], ...] = (
     _ef_checks.memory, _ef_checks.memory_is_used, _ef_checks.telescoping, _ef_checks.first_step, _ef_checks.compression,
-    _ef_checks.zero_gradient, _ef_checks.zero_coordinates, _ef_checks.learning_rate, _ef_checks.momentum,
-    _ef_checks.weight_decay, _ef_checks.several_tensors,
+    _ef_checks.zero_gradient, _ef_checks.zero_coordinates, _ef_checks.learning_rate, _ef_placement.momentum,
+    _ef_placement.weight_decay, _ef_checks.several_tensors,
 )  # fmt: skip
 _IDENTITY = (
     "learning_rate", "momentum", "weight_decay", "several_tensors", "param_groups", "missing_gradient", "closure",
@@ -221,7 +221,7 @@ def _check_optimizer(
     again: str,
     expected: Mapping[str, str] | None,
 ) -> CheckReport:
-    from efcheck.checks import _torch_checks
+    from efcheck.checks import _torch_numbers
     from efcheck.checks._torch_optimizers import TorchLab, seeded
 
     name = getattr(factory, "__qualname__", type(factory).__name__)
@@ -236,7 +236,7 @@ def _check_optimizer(
         if isinstance(memory, str):
             _known(memory, probe, context)
         context = _with_memory(context, probe) if memory is None else _signed(context)
-        checks = [(check.__name__, functools.partial(check, context)) for check in (*BOTH, *_torch_checks.CHECKS)]
+        checks = [(check.__name__, functools.partial(check, context)) for check in (*BOTH, *_torch_numbers.CHECKS)]
         return run_checks(subject, _named(checks, again), expected)
 
 

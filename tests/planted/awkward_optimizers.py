@@ -1,0 +1,40 @@
+"""Torch optimizers for tests of error feedback that are right, with settings, state or closures of their own kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from planted.optimizers import Right
+from torch import Tensor
+
+
+class FixedDecay(Right):
+    """Coupled decay under a key of its own, that nothing switches off but the number itself."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        torch.optim.Optimizer.__init__(self, params, {"lr": lr, "wd": 0.01})
+
+    def direction(self, p: Tensor, group: Any) -> Tensor:
+        return p.grad + group["wd"] * p
+
+
+class Wrapped:
+    """Holds an optimizer and passes on what it is asked, but shows no state, as wrappers for several workers do."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        self.inner = Right(params, lr)
+        self.param_groups = self.inner.param_groups
+
+    def step(self, closure: Any = None) -> Any:
+        return self.inner.step(closure)
+
+    def zero_grad(self, *args: Any) -> None:
+        self.inner.zero_grad(*args)
+
+    def state_dict(self) -> Any:
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        self.inner.load_state_dict(state_dict)
+        self.param_groups = self.inner.param_groups
