@@ -63,9 +63,11 @@ BUGS: list[tuple[Any, str, str, dict[str, Any]]] = [
     (M, "values_alone", "replicas_identical", {}),
     ("planted.hooks:FirstAlone", "right", "one_equals_many", {}),
     ("planted.hooks:ByShape", "right", "nothing_is_lost", {}),
+    (M, "silent_after", "overflow", {}),
+    (M, "silent_sign", "overflow", {"feedback": False}),
 ]
 # those that show in no other check
-ALONE = {"right", "zero_divides", "poisoned"}
+ALONE = {"right", "zero_divides", "poisoned", "silent_after", "silent_sign"}
 
 RIGHT: list[tuple[Any, str, dict[str, Any]]] = [
     (M, "planted.hooks:right", {}),

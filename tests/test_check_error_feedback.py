@@ -135,10 +135,11 @@ def optimizers() -> Any:
     pytest.importorskip("torch")
     from planted import awkward_optimizers as awkward
     from planted import optimizers as planted
+    from planted import stopped_optimizers as stopped
     from planted import subtle_optimizers as subtle
     from planted import unusual_optimizers as unusual
 
-    return SimpleNamespace(**vars(planted) | vars(subtle) | vars(unusual) | vars(awkward))
+    return SimpleNamespace(**vars(planted) | vars(subtle) | vars(stopped) | vars(unusual) | vars(awkward))
 
 
 # name of the class, options, the check that must catch it
@@ -197,6 +198,9 @@ BUGS: list[tuple[str, dict[str, Any], str]] = [
     ("Antifeedback", {}, "telescoping"),
     ("MomentumOfMemory", {"momentum": "before"}, "momentum"),
     ("SingleEntriesSkipped", {}, "several_tensors"),
+    ("MomentumSwallowsNan", {}, "non_finite"),
+    ("BadForEver", {}, "non_finite"),
+    ("SendsNothingAfter", {}, "non_finite"),
 ]
 # what a bug breaks besides; all others break the intended check alone
 ALSO: dict[str, set[str]] = {
@@ -266,6 +270,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
         (planted.DecayFixed, {"weight_decay": "decoupled"}),
         (planted.DecayAfterFixed, {}),
         (planted.FixedDecay, {"decay": 0.01, "weight_decay": "coupled", "compressor": c}),
+        (planted.ForgetsMomentum, {"momentum": "before"}),
         (planted.Wrapped, {"memory": lambda opt, p: opt.inner.state[p].get("e")}),
         (torch.optim.SGD, {"compressor": Identity()}),
         (lambda ps: torch.optim.SGD(ps, 0.1, 0.9, weight_decay=0.01, nesterov=True), {"compressor": Identity()}),
@@ -274,7 +279,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(range(1, 50), marks=pytest.mark.slow)], ids=["one seed", "50 seeds"])
-@pytest.mark.parametrize("index", range(39))
+@pytest.mark.parametrize("index", range(40))
 def test_right_but_unusual_optimizers_are_accused_of_nothing(index: int, seed: Any) -> None:
     factory, options = right(optimizers())[index]
     for s in [seed] if isinstance(seed, int) else seed:

@@ -133,13 +133,9 @@ class Judge:
         if not self.feedback:
             return skipped("declared to lose something")
         scenario, seen = self.known["constant"], self.get("constant")[0]
-        half = [scenario.expected(i) / 2 for i in range(len(scenario.shapes))]
-        came = [a - b for a, b in zip(seen.total, seen.half, strict=True)]
-        off, i = _worst([np.abs(c - h).max() / np.abs(h).mean() for c, h in zip(came, half, strict=True)])
+        off, told = _second_half(scenario, seen)
         if not off <= 0.5:
-            text = f"constant gradients, last {scenario.T // 2} of {scenario.T} steps: tensor {i} gets "
-            text += f"{_mean_ratio(came[i], half[i])}; the largest error of an entry is {off:.3g} of its size"
-            return failed(text, number=off, bound=0.5, count=scenario.T)
+            return failed(f"constant gradients, {told}", number=off, bound=0.5, count=scenario.T)
         text = f"constant gradients come out, to {off:.2g} over {scenario.T // 2} steps"
         return passed(text, number=off, bound=0.5, count=scenario.T)
 
@@ -210,23 +206,44 @@ class Judge:
         return passed("finite with a gradient of zeros", count=8)
 
     def overflow(self) -> Result:
-        """inf in worker 0's gradient at step 3: an error, or one skipped step; later steps are finite and the same for all."""
+        """inf in worker 0's gradient at step 3: an error, or one skipped step; later steps are finite and the same for all.
+
+        And what goes in at the later steps comes out again, as it does without an overflow.
+        """
+        T = self.known["overflow"].T
         seen = self.get("overflow", own=True)
         if any(s.error for s in seen):
             at, error = min((s.steps, s.error) for s in seen if s.error and "waits for" not in s.error)
             if at == self.known["overflow"].bad and "exit code" not in error:
                 return passed(f"stops at the step of the overflow: {error}", count=4)
-            return failed(f"step {at}: {error}", count=9)
+            return failed(f"step {at}: {error}", count=T)
         later = [t for s in seen for t, finite in enumerate(s.finite) if not finite and t > 3]
         if later:
             count = len(set(later))
-            return failed(
-                f"inf in one gradient at step 3, and {count} of the 5 later steps are not finite", number=count, bound=0.0
-            )
+            text = f"inf in one gradient at step 3, and {count} of the {T - 4} later steps are not finite"
+            return failed(text, number=count, bound=0.0)
         off = max(float(np.abs(a - b).max()) for a, b in zip(seen[0].params, seen[1].params, strict=True))
         if off != 0:
-            return failed(f"after an overflow the workers' parameters differ by {off:.3g}", number=off, bound=0.0, count=9)
-        return passed("one step is lost, the later ones are finite", count=9)
+            return failed(f"after an overflow the workers' parameters differ by {off:.3g}", number=off, bound=0.0, count=T)
+        return self._goes_on(seen[0]) or passed("one step is lost, the later ones are finite", count=T)
+
+    def _goes_on(self, seen: Seen) -> Result | None:
+        """A failure, if less comes out long after an overflow than without one: the same gradients, the same bound."""
+        scenario = self.known["constant"]
+        try:
+            without = self.get("constant")[0]
+        except _Unavailable:
+            return None  # nothing to compare with, and nothing_is_lost says why
+        if self.feedback and _second_half(scenario, without)[0] <= 0.5:
+            off, told = _second_half(scenario, seen)
+            if not off <= 0.5:
+                return failed(f"inf in one gradient at step 3, {told}", number=off, bound=0.5, count=scenario.T)
+        for i, parts in enumerate(zip(seen.total, seen.half, without.total, without.half, strict=True)):
+            total, half, other, other_half = parts
+            if (total == half).all() and (other != other_half).any():
+                text = f"inf in one gradient at step 3, and of tensor {i} nothing comes out in the last {scenario.T // 2} steps"
+                return failed(text, number=0.0, count=scenario.T)
+        return None
 
     def bytes_sent(self) -> Result:
         """Bytes on the process group's sockets in 4 steps, against DDP without a hook."""
@@ -254,6 +271,15 @@ def _worst(offs: Sequence[Any]) -> tuple[float, int]:
     values = [float(v) if np.isfinite(v) else float("inf") for v in offs]
     i = int(np.argmax(values))
     return values[i], i
+
+
+def _second_half(scenario: Scenario, seen: Seen) -> tuple[float, str]:
+    """Of constant gradients: the largest error over the second half of the steps, over their size there, and its words."""
+    half = [scenario.expected(i) / 2 for i in range(len(scenario.shapes))]
+    came = [a - b for a, b in zip(seen.total, seen.half, strict=True)]
+    off, i = _worst([np.abs(c - h).max() / np.abs(h).mean() for c, h in zip(came, half, strict=True)])
+    text = f"last {scenario.T // 2} of {scenario.T} steps: tensor {i} gets {_mean_ratio(came[i], half[i])}"
+    return off, f"{text}; the largest error of an entry is {off:.3g} of its size"
 
 
 def _factor(ours: Sequence[Array], theirs: Sequence[Array]) -> str:

@@ -72,7 +72,7 @@ def scenarios(seed: int) -> list[Scenario]:
         Scenario("constant", 128, seed=seed),
         Scenario("resume", 132, burst={3: 1000.0}, resume=4, seed=seed),
         Scenario("zeros", 8, varying=True, dead=0, seed=seed),
-        Scenario("overflow", 9, varying=True, bad=3, seed=seed),
+        Scenario("overflow", 128, bad=3, seed=seed),
         Scenario("bytes", 8, varying=True, shapes=LARGE, seed=seed),
         Scenario("bytes-plain", 8, varying=True, shapes=LARGE, plain=True, seed=seed),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import product
 
@@ -54,14 +54,34 @@ def skipped_step(context: Context) -> Result:
 def non_finite(context: Context) -> Result:
     """NaN, inf and -inf, first and last in either of two gradients: an error or a step that leaves that tensor's x and e.
 
-    And x and e are finite ever after.
+    x and e are finite ever after, and the steps after it are those of Algorithm 2 again. Once more with momentum, where the
+    groups have it: what the momentum is after such a step is not prescribed, but x or e must move.
     """
     if context.lab.zero:
         return skipped("everything is sent: there is no memory to poison")
+    found = _overflows(context, PLAIN)
+    if found.outcome != "passed" or not context.lab.has("momentum"):
+        return found
+    own = context.lab.value("momentum")
+    beta = own or 0.5
+    try:
+        with_momentum = _overflows(context, {**PLAIN, "momentum": beta})
+    except Exception:
+        if own:
+            raise
+        return found  # it was made without, and cannot have it later
+    if with_momentum.outcome == "failed":
+        return replace(with_momentum, detail=f"with momentum = {beta:g}, {with_momentum.detail}")
+    return replace(found, count=found.count + with_momentum.count)
+
+
+def _overflows(context: Context, settings: Mapping[str, float]) -> Result:
+    """One run for each kind and place of a number that is not finite, at step 2 of 6."""
     count = 0
     for bad, i, where in product((float("nan"), float("inf"), float("-inf")), (0, 1), (0, -1)):
-        run, case = start(context)
+        run, case = start(context, settings=settings)
         told = f"one {bad} in the gradient of tensor {i} of 2, {'last' if where else 'first'} entry"
+        after: Recorder | None = None
         for t, grads in enumerate(case.gs):
             used, before = [np.array(g) for g in grads], (run.x(), run.e())
             if t == 2:
@@ -72,17 +92,36 @@ def non_finite(context: Context) -> Result:
             except Exception:
                 if t != 2:
                     raise
-                continue
-            rests = same([before[0][i]], [run.x()[i]]) and same(pick(before[1], i), pick(run.e(), i))
-            if t == 2 and _finite(run.x()) and _finite(run.e()) and not rests:
-                return failed(f"{told}: its x or memory changes as if nothing were wrong", count=count, seed=context.seed)
+            else:
+                rests = same([before[0][i]], [run.x()[i]]) and same(pick(before[1], i), pick(run.e(), i))
+                if t == 2 and _finite(run.x()) and _finite(run.e()) and not rests:
+                    return failed(f"{told}: its x or memory changes as if nothing were wrong", count=count, seed=context.seed)
+            if t == 2:
+                after = Recorder(run, context.gamma)
+            elif after is not None:
+                after.add(grads)
         if run.e() is None:
             return skipped("it shows no memory to poison")
         for name, parts in (("memory", run.e()), ("parameters", run.x())):
             if not _finite(parts):
                 text = f"{told}: the {name} are not finite 3 steps later".replace("memory are", "memory is")
                 return failed(text, count=count, seed=context.seed)
+        assert after is not None
+        gone_on = _goes_on(context, after, f"{told}, and then three that are finite", count)
+        if gone_on.outcome == "failed":
+            return gone_on
     return passed("x and the memory stay finite after nan, inf and -inf", count=count, seed=context.seed)
+
+
+def _goes_on(context: Context, after: Recorder, told: str, count: int) -> Result:
+    """x or e of each tensor moves after a bad step; without momentum, the identity holds from there."""
+    for i, x in enumerate(after.xs[0]):
+        if x.size and same([x], [after.xs[-1][i]]) and same(pick(after.es[0], i), pick(after.es[-1], i)):
+            text = f"{told}: x and the memory of tensor {i} never move again"
+            return failed(text, count=count, seed=context.seed)
+    if any(after.run.numbers(i)["beta"] for i in range(len(after.xs[0]))):
+        return passed(told, count=count)
+    return after.judge(context, told, count)
 
 
 def _finite(parts: list[Array] | None) -> bool:

@@ -38,3 +38,16 @@ class Wrapped:
     def load_state_dict(self, state_dict: Any) -> None:
         self.inner.load_state_dict(state_dict)
         self.param_groups = self.inner.param_groups
+
+
+class ForgetsMomentum(Right):
+    """An overflow in any gradient skips all tensors and starts their momentum anew."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        every = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if closure is not None or all(torch.isfinite(g).all() for g in every):
+            return super().step(closure)
+        for state in self.state.values():
+            state.pop("m", None)
+        return None

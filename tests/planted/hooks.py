@@ -386,3 +386,16 @@ class Unsavable(Memory):
 
     def state_dict(self) -> dict[str, Any]:
         return {"e": self.e, "group": (x for x in ())}
+
+
+def silent_after(state, bucket):
+    """After one overflow it sends zeros for ever."""
+    state.stopped = getattr(state, "stopped", False) or not finite_everywhere(state, bucket)
+    return averaged(state, torch.zeros_like(bucket.buffer())) if state.stopped else right(state, bucket)
+
+
+def silent_sign(state, bucket):
+    """The same without any memory."""
+    state.stopped = getattr(state, "stopped", False) or not finite_everywhere(state, bucket)
+    signs = [scaled_sign(g) * (0.0 if state.stopped else 1.0) for g in bucket.gradients()]
+    return averaged(state, flat([torch.nan_to_num(s) for s in signs]))

@@ -1,0 +1,48 @@
+"""Torch optimizers that are right until something ordinary happens: an overflow, another group, a change of rate, a load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from planted.optimizers import Right
+from torch import Tensor
+
+
+class MomentumSwallowsNan(Right):
+    """The buffer of momentum is updated before it is looked at: after one NaN every step is skipped."""
+
+    def admits(self, grad: Tensor) -> bool:
+        return True
+
+    def update(self, p: Tensor, group: Any) -> None:
+        if torch.isfinite(self.direction(p, group)).all():
+            e, g = self.memory(p), self.state[p].get("m", p.grad) if group["momentum"] else p.grad + group["weight_decay"] * p
+            v = group["lr"] * g + e
+            delta = self.compress(v)
+            p.sub_(delta)
+            e.copy_(v - delta)
+
+
+class BadForEver(Right):
+    """A flag that is set at the first overflow and never reset."""
+
+    bad = False
+
+    def admits(self, grad: Tensor) -> bool:
+        self.bad = self.bad or not bool(torch.isfinite(grad).all())
+        return not self.bad
+
+
+class SendsNothingAfter(Right):
+    """After an overflow it sends what C makes of zeros, and forgets the gradients."""
+
+    stopped = False
+
+    def admits(self, grad: Tensor) -> bool:
+        finite = bool(torch.isfinite(grad).all())
+        self.stopped = self.stopped or not finite
+        return finite
+
+    def direction(self, p: Tensor, group: Any) -> Tensor:
+        return super().direction(p, group) * (0.0 if self.stopped else 1.0)
