@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from in_process import efcheck
+from planted.optimizer_cases import ALSO, BUGS
 
 from efcheck.checks.error_feedback import check_error_feedback
 from efcheck.compressors import QSGD, Identity, LowRank, OneBit, RandomK, ScaledSign, TernGrad, TopK
@@ -142,82 +143,6 @@ def optimizers() -> Any:
     return SimpleNamespace(**vars(planted) | vars(subtle) | vars(stopped) | vars(unusual) | vars(awkward))
 
 
-# name of the class, options, the check that must catch it
-BUGS: list[tuple[str, dict[str, Any], str]] = [
-    ("MemoryNeverUsed", {}, "memory_is_used"),
-    ("MemoryNeverFilled", {}, "telescoping"),
-    ("NoMemory", {"compressor": ScaledSign()}, "memory"),
-    ("MemoryOfGradient", {}, "learning_rate"),
-    ("MemoryScaledTwice", {}, "telescoping"),
-    ("MemoryDecays", {}, "telescoping"),
-    ("MemoryOfSign", {}, "telescoping"),
-    ("FirstStepTenfold", {"compressor": ScaledSign()}, "first_step"),
-    ("SumForMean", {"compressor": ScaledSign()}, "first_step"),
-    ("SignOfZero", {"compressor": ScaledSign()}, "zero_coordinates"),
-    ("MovesWithoutGradient", {}, "zero_gradient"),
-    ("DecayIgnored", {}, "weight_decay"),
-    ("DecayOutsideMemory", {}, "weight_decay"),
-    ("DecayDecoupled", {"weight_decay": "coupled"}, "weight_decay"),
-    ("MomentumAfter", {"momentum": "before"}, "momentum"),
-    ("MomentumIgnored", {}, "momentum"),
-    ("FirstGroupOnly", {}, "param_groups"),
-    ("RateOfFirstGroup", {}, "param_groups"),
-    ("SharedMemory", {"shapes": [(3,), (2,), (3,)]}, "several_tensors"),
-    ("FlattensWithView", {}, "several_tensors"),
-    ("MissingMeansZero", {}, "missing_gradient"),
-    ("ClosureIgnored", {}, "closure"),
-    ("LossNotReturned", {}, "closure"),
-    ("ClosureWithoutGrad", {}, "closure"),
-    ("MemoryNotSaved", {}, "state_dict"),
-    ("MemoryReset", {}, "state_dict"),
-    ("WideMemoryCast", {}, "low_precision"),
-    ("HalfMemory", {}, "memory_dtype"),
-    ("SumsInHalf", {}, "low_precision"),
-    ("NanPoison", {}, "non_finite"),
-    ("InfPoison", {}, "non_finite"),
-    ("RemembersBeforeItLooks", {}, "skipped_step"),
-    ("ChangesGradient", {}, "gradient_untouched"),
-    ("WrongNorm", {}, "reported_norm"),
-    ("MemoryByPosition", {}, "missing_gradient"),
-    ("GuardsFirstTensor", {}, "non_finite"),
-    ("GuardsFirstEntry", {}, "non_finite"),
-    ("NanToX", {}, "non_finite"),
-    ("NanToZero", {}, "non_finite"),
-    ("DecaysLater", {}, "telescoping"),
-    ("MeanOverModel", {"compressor": ScaledSign()}, "compression"),
-    ("WholeModel", {"compressor": ScaledSign()}, "compression"),
-    ("RescaledTheOtherWay", {}, "learning_rate"),
-    ("SavesOneMemory", {}, "state_dict"),
-    ("DecayAfter", {"weight_decay": "coupled"}, "weight_decay"),
-    ("DecaysItsMemory", {}, "weight_decay"),
-    ("RateOfLastStep", {}, "learning_rate"),
-    ("StaleGradient", {}, "closure"),
-    ("SavesHalf", {}, "state_dict"),
-    ("MomentumLost", {}, "state_dict"),
-    ("GradientAround", {"compressor": ScaledSign()}, "first_step"),
-    ("Antifeedback", {}, "telescoping"),
-    ("MomentumOfMemory", {"momentum": "before"}, "momentum"),
-    ("SingleEntriesSkipped", {}, "several_tensors"),
-    ("MomentumSwallowsNan", {}, "non_finite"),
-    ("BadForEver", {}, "non_finite"),
-    ("SendsNothingAfter", {}, "non_finite"),
-]
-# what a bug breaks besides; all others break the intended check alone
-ALSO: dict[str, set[str]] = {
-    "MemoryNeverUsed": {"telescoping"},
-    "MemoryNeverFilled": {"memory"},
-    "NoMemory": {"compression", "weight_decay"},
-    "SumForMean": {"low_precision"},  # its sum overflows, too
-    "SharedMemory": {"param_groups", "missing_gradient", "closure", "skipped_step", "non_finite", "gradient_accumulation"},
-    "MemoryNotSaved": {"low_precision"},
-    "MemoryReset": {"low_precision"},
-    "SavesOneMemory": {"low_precision"},
-    "HalfMemory": {"state_dict", "low_precision"},
-    "RemembersBeforeItLooks": {"non_finite"},
-    "ChangesGradient": {"gradient_accumulation", "momentum"},  # it has none
-}
-
-
 @pytest.mark.parametrize(("name", "options", "check"), BUGS, ids=[name for name, _, _ in BUGS])
 def test_a_planted_bug_is_caught_by_its_check_and_what_reproduces_it_shows_it(
     name: str, options: dict[str, Any], check: str
@@ -271,6 +196,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
         (planted.DecayAfterFixed, {}),
         (planted.FixedDecay, {"decay": 0.01, "weight_decay": "coupled", "compressor": c}),
         (planted.ForgetsMomentum, {"momentum": "before"}),
+        (planted.DecayPastMomentum, {"weight_decay": "coupled"}),
         (planted.Wrapped, {"memory": lambda opt, p: opt.inner.state[p].get("e")}),
         (torch.optim.SGD, {"compressor": Identity()}),
         (lambda ps: torch.optim.SGD(ps, 0.1, 0.9, weight_decay=0.01, nesterov=True), {"compressor": Identity()}),
@@ -279,7 +205,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(range(1, 50), marks=pytest.mark.slow)], ids=["one seed", "50 seeds"])
-@pytest.mark.parametrize("index", range(40))
+@pytest.mark.parametrize("index", range(41))
 def test_right_but_unusual_optimizers_are_accused_of_nothing(index: int, seed: Any) -> None:
     factory, options = right(optimizers())[index]
     for s in [seed] if isinstance(seed, int) else seed:

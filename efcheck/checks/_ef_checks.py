@@ -32,7 +32,7 @@ def identity(
     context: Context,
     case: Problem,
     gammas: Any = None,
-    settings: Mapping[str, float] = PLAIN,
+    settings: Mapping[str, Any] = PLAIN,
     rates: Any = None,
     unit: str = "any",
     told: str = "sum of what was sent + memory = sum of gamma g",

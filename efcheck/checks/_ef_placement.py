@@ -34,7 +34,30 @@ def momentum(context: Context) -> Result:
 
 def weight_decay(context: Context) -> Result:
     """Weight decay acts where it is declared to act, and does act."""
-    return _placed(context, "weight_decay", 0.25, context.decay, "")
+    found = _placed(context, "weight_decay", 0.25, context.decay, "")
+    return _with_momentum(context, 0.25) or found if found.outcome == "passed" else found
+
+
+def _with_momentum(context: Context, value: float) -> Result | None:
+    """A failure, if the run with momentum and decay is one without decay.
+
+    No more is asked: where both act, the decay may be part of what momentum averages, or be added to it.
+    """
+    if not (context.lab.has("momentum") or context.lab.value("momentum")):
+        return None
+    both = {"momentum": context.lab.value("momentum") or _BETA, "weight_decay": context.lab.value("weight_decay") or value}
+    case = problem([context.base[0]], context.T, context.seed)
+    try:
+        (trace,) = record(context, case, settings=both)
+    except Exception:
+        return None  # it was made without momentum
+    if trace.e is None or trace.beta == 0 or trace.decay == 0:
+        return None
+    fits = [reading.decay for reading in readings(trace) if misfit(trace, reading) <= 1]
+    if not fits or any(fits):
+        return None
+    text = f"weight_decay = {both['weight_decay']:g}: ignored where momentum = {both['momentum']:g}"
+    return failed(text, count=case.T, seed=context.seed)
 
 
 def _placed(context: Context, name: str, value: float, declared: str | None, where: str) -> Result:

@@ -105,7 +105,7 @@ def record(
     context: Context,
     case: Problem,
     gammas: Sequence[float] | float | None = None,
-    settings: Mapping[str, float] = PLAIN,
+    settings: Mapping[str, Any] = PLAIN,
     rates: Sequence[float] | None = None,
 ) -> list[Trace]:
     """The traces of all tensors. gammas: of each step; rates: of each tensor, constant."""
@@ -131,7 +131,7 @@ def record(
     return traces
 
 
-def _script(context: Context, case: Problem, gammas: Array, settings: Mapping[str, float], upto: int | None = None) -> str:
+def _script(context: Context, case: Problem, gammas: Array, settings: Mapping[str, Any], upto: int | None = None) -> str:
     """Python for a problem of one tensor."""
     if len(case.x0) != 1:
         return ""
@@ -144,7 +144,7 @@ def script(
     case: Problem,
     claim: str,
     gammas: Any = None,
-    settings: Mapping[str, float] = PLAIN,
+    settings: Mapping[str, Any] = PLAIN,
     T: int | None = None,
 ) -> str:
     """Python that repeats the first T steps of a problem of one tensor and asserts the claim, on both, total, last and e."""

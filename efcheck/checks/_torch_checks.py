@@ -64,7 +64,7 @@ class Recorder:
 
 
 def param_groups(context: Context) -> Result:
-    """Two groups with different learning rates, the second an eighth of the first."""
+    """Two groups with different learning rates, the second an eighth of the first; then momentum and decay differ, too."""
     case = problem(context.pair, context.T, context.seed)
     try:
         run = context.lab.start(case.x0, [context.gamma, context.gamma / 8], context.seed, PLAIN)
@@ -74,7 +74,24 @@ def param_groups(context: Context) -> Result:
         return skipped("the factory makes one group")
     rates = [context.gamma, context.gamma / 8]
     told = "two groups, gamma and gamma/8: sum of what was sent + memory = sum of gamma g"
-    return _moved_all(context, run, case) or identity(context, case, rates=rates, told=told)
+    found = _moved_all(context, run, case) or identity(context, case, rates=rates, told=told)
+    for name, values in (("momentum", (0.5, 0.25)), ("weight_decay", (0.25, 0.125))):
+        if found.outcome == "passed" and all(name in group for group in run.optimizer.param_groups):
+            found = _own_number(context, case, name, values) or found
+    return found
+
+
+def _own_number(context: Context, case: Any, name: str, values: tuple[float, float]) -> Result | None:
+    """A failure, if the identity holds with one number for both groups and not with a number for each."""
+    rates = [context.gamma, context.gamma / 8]
+    if name in (context.lab.fixed or {}):
+        return None  # it is told, so it is one for all
+    told = f"two groups, {name} {values[0]:g} and {values[1]:g}: sum of what was sent + memory = sum of gamma g"
+    try:
+        alike, apart = (identity(context, case, None, {**PLAIN, name: v}, rates, told=told) for v in ((values[0],) * 2, values))
+    except Exception:
+        return None  # it was made without, or says that groups must agree
+    return apart if alike.outcome == "passed" and apart.outcome == "failed" else None
 
 
 def _moved_all(context: Context, run: TorchRun, case: Any) -> Result | None:

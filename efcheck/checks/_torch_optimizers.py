@@ -148,16 +148,16 @@ class TorchLab:
         x0: Sequence[Array],
         gammas: Sequence[float],
         seed: int = 0,
-        settings: Mapping[str, float] | None = None,
+        settings: Mapping[str, Any] | None = None,
         dtype: str = "float64",
     ) -> TorchRun:
-        """A new run, with torch's generator at `seed`. Settings go to every group that has them."""
+        """A new run, with torch's generator at `seed`. Settings go to every group that has them; a tuple has one for each."""
         import_torch().manual_seed(seed)
         run = TorchRun(self, x0, gammas, dtype)
-        for group in run.optimizer.param_groups:
+        for i, group in enumerate(run.optimizer.param_groups):
             for name, value in (settings or {}).items():
                 if name in group:
-                    set_number(group, name, value)
+                    set_number(group, name, value[i] if isinstance(value, tuple) else value)
         return run
 
     def has(self, setting: str) -> bool:

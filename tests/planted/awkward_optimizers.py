@@ -51,3 +51,10 @@ class ForgetsMomentum(Right):
         for state in self.state.values():
             state.pop("m", None)
         return None
+
+
+class DecayPastMomentum(Right):
+    """Momentum averages the gradient alone; decay is added to it, on the way to the compressor."""
+
+    def direction(self, p: Tensor, group: Any) -> Tensor:
+        return super().direction(p, {**group, "weight_decay": 0.0}) + group["weight_decay"] * p

@@ -397,5 +397,4 @@ def silent_after(state, bucket):
 def silent_sign(state, bucket):
     """The same without any memory."""
     state.stopped = getattr(state, "stopped", False) or not finite_everywhere(state, bucket)
-    signs = [scaled_sign(g) * (0.0 if state.stopped else 1.0) for g in bucket.gradients()]
-    return averaged(state, flat([torch.nan_to_num(s) for s in signs]))
+    return averaged(state, flat([scaled_sign(torch.zeros_like(g) if state.stopped else g) for g in bucket.gradients()]))

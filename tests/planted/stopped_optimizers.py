@@ -46,3 +46,24 @@ class SendsNothingAfter(Right):
 
     def direction(self, p: Tensor, group: Any) -> Tensor:
         return super().direction(p, group) * (0.0 if self.stopped else 1.0)
+
+
+class MomentumOfFirstGroup(Right):
+    """Momentum is read from the first group for all."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        super().update(p, {**group, "momentum": self.param_groups[0]["momentum"]})
+
+
+class DecayOfFirstGroup(Right):
+    """Weight decay is read from the first group for all."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        super().update(p, {**group, "weight_decay": self.param_groups[0]["weight_decay"]})
+
+
+class DecayOrMomentum(Right):
+    """The branch with momentum forgets the decay."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        super().update(p, {**group, "weight_decay": 0.0 if group["momentum"] else group["weight_decay"]})

@@ -1,0 +1,85 @@
+"""The planted optimizers that are wrong, and the check that must catch each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from efcheck.compressors import ScaledSign
+
+# name of the class, options, the check that must catch it
+BUGS: list[tuple[str, dict[str, Any], str]] = [
+    ("MemoryNeverUsed", {}, "memory_is_used"),
+    ("MemoryNeverFilled", {}, "telescoping"),
+    ("NoMemory", {"compressor": ScaledSign()}, "memory"),
+    ("MemoryOfGradient", {}, "learning_rate"),
+    ("MemoryScaledTwice", {}, "telescoping"),
+    ("MemoryDecays", {}, "telescoping"),
+    ("MemoryOfSign", {}, "telescoping"),
+    ("FirstStepTenfold", {"compressor": ScaledSign()}, "first_step"),
+    ("SumForMean", {"compressor": ScaledSign()}, "first_step"),
+    ("SignOfZero", {"compressor": ScaledSign()}, "zero_coordinates"),
+    ("MovesWithoutGradient", {}, "zero_gradient"),
+    ("DecayIgnored", {}, "weight_decay"),
+    ("DecayOutsideMemory", {}, "weight_decay"),
+    ("DecayDecoupled", {"weight_decay": "coupled"}, "weight_decay"),
+    ("MomentumAfter", {"momentum": "before"}, "momentum"),
+    ("MomentumIgnored", {}, "momentum"),
+    ("FirstGroupOnly", {}, "param_groups"),
+    ("RateOfFirstGroup", {}, "param_groups"),
+    ("SharedMemory", {"shapes": [(3,), (2,), (3,)]}, "several_tensors"),
+    ("FlattensWithView", {}, "several_tensors"),
+    ("MissingMeansZero", {}, "missing_gradient"),
+    ("ClosureIgnored", {}, "closure"),
+    ("LossNotReturned", {}, "closure"),
+    ("ClosureWithoutGrad", {}, "closure"),
+    ("MemoryNotSaved", {}, "state_dict"),
+    ("MemoryReset", {}, "state_dict"),
+    ("WideMemoryCast", {}, "low_precision"),
+    ("HalfMemory", {}, "memory_dtype"),
+    ("SumsInHalf", {}, "low_precision"),
+    ("NanPoison", {}, "non_finite"),
+    ("InfPoison", {}, "non_finite"),
+    ("RemembersBeforeItLooks", {}, "skipped_step"),
+    ("ChangesGradient", {}, "gradient_untouched"),
+    ("WrongNorm", {}, "reported_norm"),
+    ("MemoryByPosition", {}, "missing_gradient"),
+    ("GuardsFirstTensor", {}, "non_finite"),
+    ("GuardsFirstEntry", {}, "non_finite"),
+    ("NanToX", {}, "non_finite"),
+    ("NanToZero", {}, "non_finite"),
+    ("DecaysLater", {}, "telescoping"),
+    ("MeanOverModel", {"compressor": ScaledSign()}, "compression"),
+    ("WholeModel", {"compressor": ScaledSign()}, "compression"),
+    ("RescaledTheOtherWay", {}, "learning_rate"),
+    ("SavesOneMemory", {}, "state_dict"),
+    ("DecayAfter", {"weight_decay": "coupled"}, "weight_decay"),
+    ("DecaysItsMemory", {}, "weight_decay"),
+    ("RateOfLastStep", {}, "learning_rate"),
+    ("StaleGradient", {}, "closure"),
+    ("SavesHalf", {}, "state_dict"),
+    ("MomentumLost", {}, "state_dict"),
+    ("GradientAround", {"compressor": ScaledSign()}, "first_step"),
+    ("Antifeedback", {}, "telescoping"),
+    ("MomentumOfMemory", {"momentum": "before"}, "momentum"),
+    ("SingleEntriesSkipped", {}, "several_tensors"),
+    ("MomentumSwallowsNan", {}, "non_finite"),
+    ("BadForEver", {}, "non_finite"),
+    ("SendsNothingAfter", {}, "non_finite"),
+    ("MomentumOfFirstGroup", {}, "param_groups"),
+    ("DecayOfFirstGroup", {}, "param_groups"),
+    ("DecayOrMomentum", {}, "weight_decay"),
+]
+# what a bug breaks besides; all others break the intended check alone
+ALSO: dict[str, set[str]] = {
+    "MemoryNeverUsed": {"telescoping"},
+    "MemoryNeverFilled": {"memory"},
+    "NoMemory": {"compression", "weight_decay"},
+    "SumForMean": {"low_precision"},  # its sum overflows, too
+    "SharedMemory": {"param_groups", "missing_gradient", "closure", "skipped_step", "non_finite", "gradient_accumulation"},
+    "MemoryNotSaved": {"low_precision"},
+    "MemoryReset": {"low_precision"},
+    "SavesOneMemory": {"low_precision"},
+    "HalfMemory": {"state_dict", "low_precision"},
+    "RemembersBeforeItLooks": {"non_finite"},
+    "ChangesGradient": {"gradient_accumulation", "momentum"},  # it has none
+}
