@@ -197,6 +197,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
         (planted.FixedDecay, {"decay": 0.01, "weight_decay": "coupled", "compressor": c}),
         (planted.ForgetsMomentum, {"momentum": "before"}),
         (planted.DecayPastMomentum, {"weight_decay": "coupled"}),
+        (planted.SendsHalf, {}),
         (planted.Wrapped, {"memory": lambda opt, p: opt.inner.state[p].get("e")}),
         (torch.optim.SGD, {"compressor": Identity()}),
         (lambda ps: torch.optim.SGD(ps, 0.1, 0.9, weight_decay=0.01, nesterov=True), {"compressor": Identity()}),
@@ -205,7 +206,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(range(1, 50), marks=pytest.mark.slow)], ids=["one seed", "50 seeds"])
-@pytest.mark.parametrize("index", range(41))
+@pytest.mark.parametrize("index", range(42))
 def test_right_but_unusual_optimizers_are_accused_of_nothing(index: int, seed: Any) -> None:
     factory, options = right(optimizers())[index]
     for s in [seed] if isinstance(seed, int) else seed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 from collections.abc import Mapping, Sequence
@@ -198,15 +199,49 @@ def round_trip(context: Context, dtype: str, settings: Mapping[str, float] = PLA
     kept, again = run.e(), other.e()
     if kept is not None and (again is None or not same(kept, again) or kinds[0] != kinds[1]):
         return _lost(kept, again, kinds, context)
+    saved, ends = other.x(), list[list[Array]]()
     for t, grads in enumerate(case.gs[3:]):
         for one in (run, other):
             with seeded(context.seed + t):
                 one.step(grads)
+        ends.append(run.x())
         if not same(run.x(), other.x()) and _repeats(context):
             worst = max(float(np.abs(a - b).max(initial=0)) for a, b in zip(run.x(), other.x(), strict=True))
             text = f"after load_state_dict(torch.load(...)) x differs by {worst:.3g} after {t + 1} more steps"
             return failed(text, number=worst, bound=0.0, count=t + 1, seed=context.seed)
+    file.seek(0)
+    if back := _rolled_back(context, run, torch.load(file), (saved, kept), case.gs[3:], ends):
+        return back
     return passed("memory and run bitwise the same after torch.save and torch.load", count=case.T, seed=context.seed)
+
+
+def _rolled_back(
+    context: Context,
+    run: TorchRun,
+    state: Any,
+    saved: tuple[list[Array], list[Array] | None],
+    gs: list[list[Array]],
+    ends: list[list[Array]],
+) -> Result | None:
+    """A failure, if a checkpoint loaded into the optimizer that has stepped on does not take it back to (x, e)."""
+    x, kept = saved
+    with run.torch.no_grad():
+        for p, value in zip(run.params, x, strict=True):
+            p.copy_(run.tensor(value).reshape(p.shape))
+    run.optimizer.load_state_dict(state)
+    again, told = run.e(), "load_state_dict into an optimizer that has stepped on"
+    if kept is not None and (again is None or not same(kept, again)):
+        off = max(float(np.abs(a - b).max(initial=0)) for a, b in zip(kept, again or kept, strict=True))
+        text = f"{told}: the memory is not the one that was saved"
+        return failed(text, number=off, bound=0.0, count=1, seed=context.seed)
+    for t, (grads, end) in enumerate(zip(gs, ends, strict=True)):
+        with seeded(context.seed + t):
+            run.step(grads)
+        if not same(run.x(), end) and _repeats(context):
+            off = max(float(np.abs(a - b).max(initial=0)) for a, b in zip(run.x(), end, strict=True))
+            text = f"{told}: x differs by {off:.3g} after {t + 1} more steps"
+            return failed(text, number=off, bound=0.0, count=t + 1, seed=context.seed)
+    return None
 
 
 def _lost(kept: list[Array], again: list[Array] | None, kinds: list[Any], context: Context) -> Result:
@@ -266,10 +301,12 @@ def gradient_accumulation(context: Context) -> Result:
 
 
 def reported_norm(context: Context) -> Result:
-    """The norm that the optimizer reports is ||e||_2 of its whole memory."""
+    """The norm that the optimizer reports is ||e||_2 of its whole memory, of two groups where it takes groups."""
     if context.reported is None:
         return skipped("it reports no norm that is known; pass norm=")
     run, case = start(context)
+    with contextlib.suppress(TypeError, ValueError):  # a factory may take no groups
+        run = context.lab.start(case.x0, [context.gamma, context.gamma / 8], context.seed, PLAIN)
     for t, grads in enumerate(case.gs):
         run.step(grads)
         e = run.e()

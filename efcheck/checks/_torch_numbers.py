@@ -11,6 +11,7 @@ import numpy as np
 from efcheck.arrays import Array
 from efcheck.checks._ef_checks import NO_MEMORY
 from efcheck.checks._ef_problem import PLAIN, Context
+from efcheck.checks._ef_trace import Trace, readings, residual
 from efcheck.checks._torch_checks import (
     Recorder,
     closure,
@@ -129,11 +130,13 @@ def _finite(parts: list[Array] | None) -> bool:
 
 
 def low_precision(context: Context) -> Result:
-    """float16 and bfloat16: finite on a long tensor whose absolute sum overflows float16, and checkpoints keep the memory."""
+    """float16 and bfloat16: finite on a long tensor whose absolute sum overflows float16, the memory is used as it is in
+    float64, and checkpoints keep it.
+    """
     refused: list[str] = []
     for dtype in ("bfloat16", "float16"):
         try:
-            found = _long(context, dtype) or round_trip(context, dtype)
+            found = _long(context, dtype) or _unused(context, dtype) or round_trip(context, dtype)
         except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "not implemented" not in str(error) and "dtype" not in str(error).lower():
                 raise
@@ -159,6 +162,29 @@ def _long(context: Context, dtype: str) -> Result | None:
         if not np.isfinite(value).all():
             text = f"{name} is not finite after two steps on {d} entries of gamma g = 2: a sum overflows"
             return failed(text, number=float((~np.isfinite(value)).sum()), bound=0.0, count=2)
+    return None
+
+
+def _unused(context: Context, dtype: str) -> Result | None:
+    """A failure, if the memory is always 0 although the first step does not send all of gamma g."""
+    run, case = start(context, dtype=dtype)
+    with run.torch.no_grad():
+        for p in run.params:
+            p.zero_()  # so that x_1 = -Delta_0, to the rounding of Delta_0
+    seen = Recorder(run, context.gamma)
+    for grads in case.gs:
+        run.step(grads)
+        seen.add(grads)
+    if seen.es[-1] is None or any(part.any() for e in seen.es for part in e or []):
+        return None
+    for i, x in enumerate(seen.xs[0]):
+        g = np.stack([np.ravel(case.gs[0][i])])
+        trace = Trace(np.stack([x, seen.xs[1][i]]), np.zeros((2, x.size)), g, np.full(1, context.gamma), **run.numbers(i))
+        off = min(float(np.abs(residual(trace, reading)).max(initial=0)) for reading in readings(trace, unit="x"))
+        bound = 16 * trace.eps * context.gamma * float(np.abs(g).max(initial=0))  # gamma, g, the sums and Delta are rounded
+        if off > bound:
+            text = f"the memory is always 0, and the first step leaves {off:.3g} of gamma g unsent"
+            return failed(text, number=off, bound=bound, count=case.T, seed=context.seed)
     return None
 
 

@@ -67,3 +67,31 @@ class DecayOrMomentum(Right):
 
     def update(self, p: Tensor, group: Any) -> None:
         super().update(p, {**group, "weight_decay": 0.0 if group["momentum"] else group["weight_decay"]})
+
+
+class NoFeedbackInHalf(Right):
+    """In float16 and bfloat16 what is left is dropped."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        super().update(p, group)
+        if p.element_size() < 4:
+            self.memory(p).zero_()
+
+
+class KeepsItsOwnMemory(Right):
+    """The memory is cached outside the state, and a load is seen only by an optimizer that has none yet."""
+
+    def memory(self, p: Tensor) -> Tensor:
+        kept = self.__dict__.setdefault("kept", {})
+        if p not in kept:
+            kept[p] = super().memory(p)
+        self.state[p]["e"] = kept[p]
+        return kept[p]
+
+
+class NormOfLastGroup(Right):
+    """Reports the norm of the last group's memory."""
+
+    @property
+    def memory_norm(self) -> float:
+        return float(sum(self.memory(p).square().sum() for p in self.param_groups[-1]["params"]) ** 0.5)
