@@ -198,6 +198,9 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
         (planted.ForgetsMomentum, {"momentum": "before"}),
         (planted.DecayPastMomentum, {"weight_decay": "coupled"}),
         (planted.SendsHalf, {}),
+        (planted.DemandsClosure, {"compressor": c}),
+        (planted.MatricesOnly, {"shapes": [(2, 3)]}),
+        (planted.OtherWords, {"beta": 0.5, "momentum": "before"}),
         (planted.Wrapped, {"memory": lambda opt, p: opt.inner.state[p].get("e")}),
         (torch.optim.SGD, {"compressor": Identity()}),
         (lambda ps: torch.optim.SGD(ps, 0.1, 0.9, weight_decay=0.01, nesterov=True), {"compressor": Identity()}),
@@ -206,7 +209,7 @@ def right(planted: Any) -> list[tuple[Any, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(range(1, 50), marks=pytest.mark.slow)], ids=["one seed", "50 seeds"])
-@pytest.mark.parametrize("index", range(42))
+@pytest.mark.parametrize("index", range(45))
 def test_right_but_unusual_optimizers_are_accused_of_nothing(index: int, seed: Any) -> None:
     factory, options = right(optimizers())[index]
     for s in [seed] if isinstance(seed, int) else seed:
@@ -256,6 +259,17 @@ def test_an_optimizer_that_shows_no_memory_needs_a_compressor_or_a_name() -> Non
 def test_a_misspelt_memory_is_one_line_with_the_keys_that_there_are() -> None:
     with pytest.raises(ArgumentError, match="`memory` must be a key of the optimizer's state, of 'e'; got nope"):
         check_error_feedback(optimizers().Right, memory="nope")
+
+
+def test_an_optimizer_that_cannot_be_checked_as_it_is_given_is_one_line_with_the_reason() -> None:
+    planted = optimizers()
+    with pytest.raises(ArgumentError, match=r"`memory` must be kept for a vector too; .* Pass shapes=\[\(2, 3\)\]"):
+        check_error_feedback(planted.MatricesOnly)
+    with pytest.raises(ArgumentError, match=r"`memory` must be kept for a vector too"):
+        check_error_feedback(planted.MatricesOnly, memory="e")
+    with pytest.raises(ArgumentError, match=r"step raised ValueError: matrices only on a vector of 5 entries"):
+        check_error_feedback(planted.RaisesOnVectors)
+    assert "beta= or decay= if 'beta' is momentum or decay" in check_error_feedback(planted.OtherWords)["telescoping"].detail
 
 
 @pytest.mark.parametrize("name", ["MemoryDecays", "DecaysLater", "RescaledTheOtherWay", None])

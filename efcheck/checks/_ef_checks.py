@@ -102,8 +102,18 @@ def telescoping(context: Context) -> Result:
         long = identity(context, problem([context.base[0]], LONG, context.seed))
         found = long if long.outcome == "failed" else replace(found, count=found.count + long.count)
     if found.outcome == "failed" and hasattr(context.lab, "memory"):
-        return replace(found, detail=f"{found.detail}; pass memory= if it is kept otherwise")
+        return replace(found, detail=f"{found.detail}; pass memory= if it is kept otherwise{_other_names(context)}")
     return found
+
+
+def _other_names(context: Context) -> str:
+    """A hint where the groups have numbers under names that are not torch's: they may be momentum or decay."""
+    names = [name for name in context.lab.numbers_named() if name not in (*PLAIN, "lr", "dampening", "eps")]
+    given = context.lab.fixed or {}
+    words = [word for word, name in (("beta=", "momentum"), ("decay=", "weight_decay")) if name not in given]
+    if not names or not words:
+        return ""
+    return f", and {' or '.join(words)} if {' or '.join(map(repr, names))} is {'momentum or decay' if len(words) > 1 else 'it'}"
 
 
 def memory_is_used(context: Context) -> Result:

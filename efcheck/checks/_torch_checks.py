@@ -295,7 +295,7 @@ def gradient_accumulation(context: Context) -> Result:
             part = [share * g for g in grads]
             linear_loss(run, part).backward()
             held = [h + g for h, g in zip(held, part, strict=True)]
-        run.optimizer.step()
+        run.advance()
         seen.add(list(held))
     return seen.judge(context, "gradients accumulated over several backward passes", case.T)
 

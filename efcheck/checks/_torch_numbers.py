@@ -27,7 +27,7 @@ from efcheck.checks._torch_checks import (
     start,
     state_dict,
 )  # fmt: skip
-from efcheck.checks._torch_optimizers import import_torch
+from efcheck.checks._torch_optimizers import demands_closure, import_torch
 from efcheck.checks.report import Result, failed, passed, skipped
 
 
@@ -35,6 +35,8 @@ def skipped_step(context: Context) -> Result:
     """torch.amp.GradScaler: an overflow skips the step and changes neither x nor e; the others are unscaled first."""
     torch = import_torch()
     run, case = start(context)
+    if demands_closure(run.optimizer):
+        return skipped("its step demands a closure, which torch.amp.GradScaler does not pass on")
     seen = Recorder(run, context.gamma)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=10**6)
     for t, grads in enumerate(case.gs):

@@ -49,6 +49,7 @@ class TorchRun:
         self.params = [self.torch.nn.Parameter(self.tensor(x)) for x in x0]
         self.optimizer = lab.make(self.params, gammas)
         self.steps = 0
+        self.error: Exception | None = None  # of the probe's steps
 
     def tensor(self, value: Any, dtype: Any = None) -> Any:
         """`value` as a new tensor with the strides of the array, in the run's dtype."""
@@ -59,8 +60,23 @@ class TorchRun:
     def step(self, grads: Sequence[Any]) -> None:
         for p, g in zip(self.params, grads, strict=True):
             p.grad = None if g is None else self.tensor(g).reshape(p.shape)
+        if not demands_closure(self.optimizer):
+            return self.advance()
+
+        def closure() -> Any:
+            for p, g in zip(self.params, grads, strict=True):
+                p.grad = None if g is None else self.tensor(g).reshape(p.shape)
+            return self.torch.zeros(())
+
+        self.advance(closure)
+
+    def advance(self, closure: Any = None) -> None:
+        """A step with the gradients that are there; one that demands a closure gets one, which changes nothing."""
         self.steps += 1
-        self.optimizer.step()
+        if closure is None and not demands_closure(self.optimizer):
+            self.optimizer.step()
+        else:
+            self.optimizer.step(closure or (lambda: self.torch.zeros(())))
 
     def set_gamma(self, gamma: float) -> None:
         for group in self.optimizer.param_groups:
@@ -173,9 +189,17 @@ class TorchLab:
         return float((self.fixed or {}).get(setting, group.get(setting, 0.0)) or 0.0)
 
     def _group(self) -> Mapping[str, Any]:
-        torch = import_torch()
-        made: Mapping[str, Any] = build(self.factory, [torch.nn.Parameter(torch.zeros(2))], self.gamma).param_groups[0]
+        made: Mapping[str, Any] = self._made().param_groups[0]
         return made
+
+    def numbers_named(self) -> list[str]:
+        """The names of the groups' numbers that are not 0."""
+        group = self._group()
+        return [name for name, v in group.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and v]
+
+    def _made(self) -> Any:
+        torch = import_torch()
+        return build(self.factory, [torch.nn.Parameter(torch.zeros(2))], self.gamma)
 
     def find(self, optimizer: Any, p: Any) -> Any:
         """The memory of parameter p, None if it has none yet."""
@@ -196,12 +220,13 @@ class TorchLab:
             head, shown = head + [line for line in memory_head if line not in head], f"e = {minus}{memory}(optimizer, x)"
         set_all = [f"    group[{name!r}] = {value!r}" for name, value in settings.items() if self.has(name)]
         loop = ["for group in optimizer.param_groups:", *set_all, ""] if set_all else []
+        closure = "lambda: torch.zeros(())" if demands_closure(self._made()) else ""
         return "\n".join([
             "import torch", *head, "torch.set_printoptions(precision=12)",
             f"x0 = torch.tensor({x0.tolist()}, dtype=torch.float64)", "x = torch.nn.Parameter(x0.clone())",
             f"optimizer = {call_text(self.factory, make, self.gamma)}", *loop, "total = 0",
             f"for gamma, g in {rows}:", "    optimizer.param_groups[0]['lr'] = gamma",
-            "    x.grad, before = torch.tensor(g, dtype=torch.float64), x.data.clone()", "    optimizer.step()",
+            "    x.grad, before = torch.tensor(g, dtype=torch.float64), x.data.clone()", f"    optimizer.step({closure})",
             "    total = total + gamma * torch.tensor(g, dtype=torch.float64)", "", shown,
             "last, both = before - x.data, x0 - x.data + e", 'print("the last step sent:", last)',
             'print("sent + memory:", both)', 'print("sum of gamma g:", total)',
@@ -214,6 +239,15 @@ def build(factory: Callable[..., Any], given: Any, gamma: float) -> Any:
     if not (hasattr(optimizer, "param_groups") and callable(getattr(optimizer, "step", None))):
         raise argument_error("subject", "be a factory params -> torch optimizer", f"one that made {type(optimizer).__name__}")
     return optimizer
+
+
+def demands_closure(optimizer: Any) -> bool:
+    """Whether `step` has an argument `closure` that must be given."""
+    try:
+        closure = inspect.signature(optimizer.step).parameters.get("closure")
+    except (TypeError, ValueError):
+        return False
+    return closure is not None and closure.default is closure.empty and closure.kind is not closure.VAR_POSITIONAL
 
 
 def needs_lr(factory: Callable[..., Any]) -> bool:

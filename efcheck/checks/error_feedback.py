@@ -26,7 +26,7 @@ BOTH: tuple[Callable[[Context], Result], ...] = (
 )  # fmt: skip
 _IDENTITY = (
     "learning_rate", "momentum", "weight_decay", "several_tensors", "param_groups", "missing_gradient", "closure",
-    "skipped_step", "gradient_accumulation",
+    "skipped_step", "gradient_accumulation", "non_finite", "low_precision",
 )  # fmt: skip
 RESTS_ON: dict[str, tuple[str, ...]] = {
     "compression": ("first_step",),
@@ -256,8 +256,8 @@ def _probe(lab: Any, words: Mapping[str, Any]) -> Any:
     try:
         for grads in case.gs:
             run.step(grads)
-    except Exception:
-        return run  # the checks will tell
+    except Exception as error:
+        run.error = error  # the checks will tell, unless it leaves no memory to check
     return run
 
 
@@ -274,13 +274,40 @@ def _with_memory(context: Context, probe: Any) -> Context:
         there = _signed(replace(context, lab=replace(context.lab, memory=key)))
         if named or _fits(there):
             return there
+    _of_matrices(context)
     p = problem(context.base, 1, context.seed).x0[0].reshape(-1)
+    if context.message is None and probe.error is not None:
+        lines = str(probe.error).splitlines() or [""]
+        got = f"one whose step raised {type(probe.error).__name__}: {lines[0]} on a vector of {p.size} entries"
+        hint = "Pass shapes= if it takes other tensors only."
+        raise argument_error("subject", "make an optimizer that steps", got, hint) from probe.error
     if context.message is None or context.message.random(p):
         got = "none, and no state entry is named like one"
         hint = "It is a key of the state, or a function (optimizer, parameter) -> tensor; or pass compressor=C."
         raise argument_error("memory", "say where the optimizer keeps e", got, hint)
     lossless = bool((context.message(p) == p).all())
     return replace(context, lab=replace(context.lab, zero=lossless))
+
+
+def _of_matrices(context: Context) -> None:
+    """An ArgumentError where there is a memory for a matrix, and a vector is stepped by plain SGD, which needs none."""
+    from efcheck.checks._torch_optimizers import state_keys
+
+    lossless = replace(context, lab=replace(context.lab, memory=None, zero=True))
+    keys: list[str] = []
+    with contextlib.suppress(Exception):
+        shape = (2, 3)
+        if context.free and _ef_checks.identity(lossless, problem(context.base, 2, context.seed)).outcome == "passed":
+            case = problem([shape], 24, context.seed)
+            run = context.lab.start(case.x0, [context.gamma], context.seed)
+            for grads in case.gs:
+                run.step(grads)
+            keys = [
+                key for key in state_keys(run) if _fits(replace(context, lab=replace(context.lab, memory=key), base=(shape,)))
+            ]
+    if keys:
+        got = f"{keys[0]!r}, of matrices; vectors are stepped without any, by plain SGD"
+        raise argument_error("memory", "be kept for a vector too", got, "Pass shapes=[(2, 3)] to check what has a memory.")
 
 
 def _signed(context: Context) -> Context:
@@ -298,6 +325,7 @@ def _known(memory: str, probe: Any, context: Context) -> None:
             probe.step(grads)
     keys = state_keys(probe)
     if memory not in keys:
+        _of_matrices(context)
         expected = (
             f"be a key of the optimizer's state, of {', '.join(map(repr, keys))}" if keys else "be a function: no state is kept"
         )

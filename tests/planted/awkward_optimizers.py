@@ -65,3 +65,39 @@ class SendsHalf(Right):
 
     def compress(self, v: Tensor) -> Tensor:
         return v.to(torch.bfloat16).to(v.dtype)
+
+
+class DemandsClosure(Right):
+    """step has to be given a closure."""
+
+    def step(self, closure: Any) -> Any:
+        return super().step(closure)
+
+
+class RaisesOnVectors(Right):
+    """Takes matrices only, and says so."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        if p.dim() < 2:
+            raise ValueError("matrices only")
+        super().update(p, group)
+
+
+class MatricesOnly(Right):
+    """Vectors are stepped by plain SGD."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        if p.dim() < 2:
+            p.sub_(group["lr"] * self.direction(p, group))
+        else:
+            super().update(p, group)
+
+
+class OtherWords(Right):
+    """Momentum is called beta."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        torch.optim.Optimizer.__init__(self, params, {"lr": lr, "beta": 0.5})
+
+    def direction(self, p: Tensor, group: Any) -> Tensor:
+        return super().direction(p, {"weight_decay": 0.0, "momentum": group["beta"]})
