@@ -21,7 +21,7 @@ from efcheck.checks._ef_trace import (
     sent,
     updates,
 )
-from efcheck.checks.report import Result, failed, passed, skipped
+from efcheck.checks.report import Raised, Result, failed, passed, skipped
 
 NO_MEMORY = "it shows no memory; pass memory="
 LONG = 64  # steps of the one long run: what a count of steps switches on
@@ -143,7 +143,7 @@ def memory_is_used(context: Context) -> Result:
 
 
 def learning_rate(context: Context) -> Result:
-    """gamma falls to an eighth while the memory is full."""
+    """gamma falls to an eighth while the memory is full; then it rises eightfold, and is 0 at first and at last."""
     case = problem([context.base[0]], context.T, context.seed)
     gammas = [context.gamma * (1 if t < context.T // 2 else 0.125) for t in range(context.T)]
 
@@ -155,7 +155,7 @@ def learning_rate(context: Context) -> Result:
 
     found = smallest(context, run)
     if found.outcome != "failed":
-        return found
+        return _rises(context, case) or found if found.outcome == "passed" else found
     other = "g" if context.unit == "x" else "x"
     if identity(context, case, gammas, unit=other).outcome == "passed":
         names = {"x": "of x (gamma is inside it)", "g": "of the gradient"}
@@ -164,6 +164,26 @@ def learning_rate(context: Context) -> Result:
             text = f"the memory has the unit {names[other]}, declared was that {names['g']}"
         return replace(found, detail=text)
     return found
+
+
+def _rises(context: Context, case: Problem) -> Result | None:
+    """A failure, if the identity that holds while gamma falls does not where gamma rises, or is 0."""
+    rising = [context.gamma * (0.125 if t < context.T // 2 else 1) for t in range(context.T)]
+    warm = [context.gamma * factor for factor in (0, 0, 0.5, *[1] * (context.T - 4), 0)]
+    for told, gammas in (("gamma rises eightfold", rising), ("gamma is 0 at first and at last", warm)):
+        zero = 0 in gammas
+        if zero and (context.unit == "g" or context.lab.value("weight_decay") != 0):
+            continue  # a memory of gradients says nothing there, and a fixed decay need not follow gamma
+        units = ("x", "rescaled") if context.unit == "x" else ("g",)
+        try:
+            results = [identity(context, case, gammas, unit=unit, told=f"{told}: {_unit_told(unit)}") for unit in units]
+        except Raised as raised:
+            if zero and not isinstance(raised.error, ArithmeticError):
+                continue  # it refuses a rate of 0
+            raise
+        if all(result.outcome == "failed" for result in results):
+            return results[0]
+    return None
 
 
 def _unit_told(unit: str) -> str:

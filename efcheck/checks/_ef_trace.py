@@ -71,7 +71,7 @@ def updates(trace: Trace, reading: Reading) -> Array:
     """u_t, (T, d), unit of g."""
     u = trace.g.copy()
     if reading.decay == "coupled":
-        u += _shrink(trace, reading) / trace.gamma[:, None] * trace.x[:-1]
+        u += (trace.decay / trace.gamma[:, None] if reading.fixed else trace.decay) * trace.x[:-1]
     if reading.momentum != "before":
         return u
     m = np.zeros(u.shape[1:])
@@ -126,10 +126,11 @@ def misfit(trace: Trace, reading: Reading) -> float:
     """The largest residual over its tolerance: at most 1 where the identity holds. NaN counts as infinite."""
     if trace.g.size == 0:
         return 0.0
-    size = float(np.abs(residual(trace, reading)).max())
-    if size == 0:
-        return 0.0
-    worst = size / tolerance(trace, reading)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        size = float(np.abs(residual(trace, reading)).max())
+        if size == 0:
+            return 0.0
+        worst = size / tolerance(trace, reading)
     return worst if np.isfinite(worst) else float("inf")
 
 
@@ -176,11 +177,16 @@ def _shrink(trace: Trace, reading: Reading) -> Array:
 
 
 def _memory(trace: Trace, reading: Reading) -> Array:
-    """e_t; gamma e_t, with the gamma of the step that made it, where the unit is "rescaled"."""
+    """e_t; gamma e_t, with the gamma of the step that made it, where the unit is "rescaled".
+
+    A step with gamma = 0 can rescale nothing: the gamma before it stays.
+    """
     assert trace.e is not None
     if reading.unit != "rescaled":
         return trace.e
-    return np.concatenate([trace.e[:1] * trace.gamma[0], trace.e[1:] * trace.gamma[:, None]])
+    last = np.maximum.accumulate(np.where(trace.gamma != 0, np.arange(trace.gamma.size), 0))
+    gamma = trace.gamma[last]
+    return np.concatenate([trace.e[:1] * gamma[0], trace.e[1:] * gamma[:, None]])
 
 
 def _in_unit(trace: Trace, reading: Reading) -> tuple[Array, Array]:

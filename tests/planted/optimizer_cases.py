@@ -71,6 +71,8 @@ BUGS: list[tuple[str, dict[str, Any], str]] = [
     ("NoFeedbackInHalf", {}, "low_precision"),
     ("KeepsItsOwnMemory", {}, "state_dict"),
     ("NormOfLastGroup", {}, "reported_norm"),
+    ("RescaledAtAnyRate", {}, "learning_rate"),
+    ("RescaledDownward", {}, "learning_rate"),
 ]
 # what a bug breaks besides; all others break the intended check alone
 ALSO: dict[str, set[str]] = {

@@ -95,3 +95,26 @@ class NormOfLastGroup(Right):
     @property
     def memory_norm(self) -> float:
         return float(sum(self.memory(p).square().sum() for p in self.param_groups[-1]["params"]) ** 0.5)
+
+
+class RescaledAtAnyRate(Right):
+    """A memory in the unit of g, multiplied by gamma_old / gamma_new: not a number where a schedule starts or ends at 0."""
+
+    def update(self, p: Tensor, group: Any) -> None:
+        e, state = self.memory(p), self.state[p]
+        e.mul_(self.factor(torch.tensor(state.get("lr", group["lr"])) / group["lr"]))
+        state["lr"] = group["lr"]
+        v = self.direction(p, group) + e
+        delta = self.compress(v)
+        p.sub_(delta, alpha=group["lr"])
+        e.copy_(v - delta)
+
+    def factor(self, ratio: Tensor) -> Tensor:
+        return ratio
+
+
+class RescaledDownward(RescaledAtAnyRate):
+    """The same, but never by less than 1."""
+
+    def factor(self, ratio: Tensor) -> Tensor:
+        return torch.nan_to_num(ratio).clamp(min=1)

@@ -183,6 +183,8 @@ class Rescaled(Right):
     """A memory in the unit of g, multiplied by gamma_old / gamma_new when gamma changes: Algorithm 2."""
 
     def update(self, p: Tensor, group: Any) -> None:
+        if group["lr"] == 0:
+            return
         e, state = self.memory(p), self.state[p]
         e.mul_(state.get("lr", group["lr"]) / group["lr"])
         state["lr"] = group["lr"]
