@@ -41,7 +41,7 @@ def nearest(c: Fraction) -> float:
     try:
         return float(c)
     except OverflowError:
-        return math.copysign(math.inf, c)
+        return math.inf if c > 0 else -math.inf
 
 
 def over(left: Fraction, right: Fraction) -> float:
