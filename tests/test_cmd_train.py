@@ -183,7 +183,7 @@ def test_in_a_pipe_there_are_only_the_lines(images: Path, tmp_path: Path) -> Non
     assert (code, error) == (0, "")
     first, last = output.splitlines()
     assert first.startswith("ef-signsgd on ") and "weight_decay 0.0005" in first
-    assert last.startswith("1 epochs in ") and last.endswith("metrics.jsonl")
+    assert last.startswith("1 epoch in ") and last.endswith("metrics.jsonl")
 
 
 def test_a_finished_run_gone_on_with_does_nothing_more(images: Path, tmp_path: Path) -> None:

@@ -102,6 +102,11 @@ def header(settings: Settings, data: Data, model: torch.nn.Module, optimizer: An
     }
 
 
+def epochs(n: int) -> str:
+    """ "1 epoch", "2 epochs"."""
+    return f"{n} epoch{'s' if n != 1 else ''}"
+
+
 def summary(head: Mapping[str, Any], settings: Settings) -> str:
     """The effective hyper-parameters in one line, and which of the settings has none."""
     parts = [f"{key} {value}" for key, value in head["optimizer"].items() if key not in ("algorithm", "name")]
@@ -109,7 +114,7 @@ def summary(head: Mapping[str, Any], settings: Settings) -> str:
     data = f"{head['data_label']} ({images:,} images{', augmented' if head['augment'] else ''}; {tests:,} to test)"
     dropout = f", dropout {head['dropout']:g}" if head["dropout"] else ""
     model = f"{head['model']} ({head['parameters']:,} parameters{dropout})"
-    run = f"batch {head['batch_size']}, {head['epochs']} epochs, seed {head['seed']}, {head['device']}, {head['precision']}"
+    run = f"batch {head['batch_size']}, {epochs(head['epochs'])}, seed {head['seed']}, {head['device']}, {head['precision']}"
     drops = f"; lr / 10 after epochs {', '.join(f'{e:g}' for e in head['milestones'])}" if head["milestones"] else ""
     idle = f"; --graphs: none {'on a CPU' if settings.device == 'cpu' else 'with --compile'}"
     idle = idle if settings.graphs and not settings.captures else ""

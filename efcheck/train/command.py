@@ -18,7 +18,7 @@ from efcheck.errors import EfcheckError, argument_error, integer, real
 from efcheck.train import checkpoint, schedule
 from efcheck.train import data as datasets
 from efcheck.train._settings import MOST, Settings, option
-from efcheck.train._setup import device_named, model_options
+from efcheck.train._setup import device_named, epochs, model_options
 from efcheck.train._stop import Stopped
 from efcheck.train._watch import DivergedError
 from efcheck.train.loop import Run, train
@@ -132,7 +132,7 @@ def _words(row: dict[str, Any]) -> str:
 
 def _result(found: Run, out: Path) -> str:
     seconds = sum(row["seconds"] for row in found.rows)
-    return f"{len(found.rows)} epochs in {seconds:.1f} s: {_words(found.rows[-1])}; {out / 'metrics.jsonl'}"
+    return f"{epochs(len(found.rows))} in {seconds:.1f} s: {_words(found.rows[-1])}; {out / 'metrics.jsonl'}"
 
 
 def _make(out: Path) -> None:
