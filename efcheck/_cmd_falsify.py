@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
@@ -74,13 +73,9 @@ def falsify(
 
 def _make(folder: Path, *names: str) -> None:
     """The folder, in which files of these names can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise EfcheckError(f"{folder} must be a folder that can be written to")
+    from efcheck.report import make_folder
+
+    make_folder(folder)
     for file in (folder / name for name in names):
         if file.is_dir():
             raise EfcheckError(f"{file} must be a file, or not there; it is a folder")

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from efcheck._verdicts import Paper, by_section, entries
 from efcheck.claims import Audit, Form, Result
+from efcheck.errors import EfcheckError
 
 _STYLES = {"proved": "green", "refuted": "red", "supported": "cyan", "undecided": "yellow"}
 
@@ -76,6 +77,17 @@ def differences(audit: Audit) -> list[str]:
 def write_json(audit: Audit, path: Path) -> None:
     """The audit as JSON, whole or not at all."""
     write_text(path, json.dumps(audit.to_json(), indent=1, ensure_ascii=False) + "\n")
+
+
+def make_folder(folder: Path) -> None:
+    """The folder, in which can be written; an EfcheckError where there can be none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise EfcheckError(f"{folder} must be a folder that can be written to")
 
 
 def write_text(path: Path, text: str) -> None:

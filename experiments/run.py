@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -52,13 +51,18 @@ def _all(options: argparse.Namespace) -> int:
     states = [finished(options.out / run.experiment / run.name, run) for run in runs]
     data: Any = None
     if not options.list:
+        from efcheck.report import make_folder
+
         if not all(states):
             from efcheck.train.data import load as load_data
 
             data = load_data(manifest.data, options.data_dir)
         for name, folder in (("out", options.out), ("keep", options.keep)):
             if folder is not None:
-                _make(name, folder / manifest.name)
+                try:
+                    make_folder(folder / manifest.name)
+                except EfcheckError:
+                    raise argument_error(f"--{name}", "be a folder that can be written to", str(folder)) from None
     for i, (run, done) in enumerate(zip(runs, states, strict=True), start=1):
         out = options.out / run.experiment / run.name
         print(f"{i}/{len(runs)} {run.name}: {done or 'to do'}", flush=True)
@@ -69,17 +73,6 @@ def _all(options: argparse.Namespace) -> int:
         if options.keep is not None:
             shutil.copyfile(out / "metrics.jsonl", options.keep / run.experiment / f"{run.name}.jsonl")
     return 0
-
-
-def _make(name: str, folder: Path) -> None:
-    """The folder, in which can be written; `name` is the option's."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise argument_error(f"--{name}", "be a folder that can be written to", str(folder.parent))
 
 
 def finished(out: Path, run: Run) -> str:

@@ -14,7 +14,8 @@ import click
 from rich import progress as rich_progress
 from rich.console import Console
 
-from efcheck.errors import EfcheckError, argument_error, integer, real
+from efcheck.errors import argument_error, integer, real
+from efcheck.report import make_folder
 from efcheck.train import checkpoint, schedule
 from efcheck.train import data as datasets
 from efcheck.train._settings import MOST, Settings, option
@@ -40,7 +41,7 @@ def run(options: dict[str, Any], folder: Path, out: Path, *, resume: bool, every
         raise argument_error(option("out"), "be a folder without a run", str(out), "Pass --resume, or another --out.")
     data = datasets.load(settings.data, folder, download)
     model_options(settings, data)  # refuses what does not fit, before OUT is made
-    _make(out)
+    make_folder(out)
     paths = f"--data-dir {shlex.quote(str(folder))} --out {shlex.quote(str(out))}"
     again = f"efcheck train {settings.options()} {paths} --checkpoint-every {every:g} --resume"
     try:
@@ -133,14 +134,3 @@ def _words(row: dict[str, Any]) -> str:
 def _result(found: Run, out: Path) -> str:
     seconds = sum(row["seconds"] for row in found.rows)
     return f"{epochs(len(found.rows))} in {seconds:.1f} s: {_words(found.rows[-1])}; {out / 'metrics.jsonl'}"
-
-
-def _make(out: Path) -> None:
-    """The folder OUT, in which can be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        writable = os.access(out, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise EfcheckError(f"{out} must be a folder that can be written to")
